@@ -1,0 +1,1 @@
+//! The meaning of a broker: messages, routing, queues and dispatch; synchronous and deterministic.

@@ -1,0 +1,1 @@
+//! The running process: listeners, sessions, flow control, shutdown.
