@@ -1,2 +1,88 @@
-//! The one binary.
-fn main() {}
+//! The one binary: it reads arguments and calls the command they name.
+
+mod config;
+mod logging;
+mod server_command;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+
+use config::ConfigArgs;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A message broker that speaks RabbitMQ's protocols.
+#[derive(Parser)]
+#[command(name = "leveret", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    server: ConfigArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the broker in the foreground (also without a command).
+    Server(ConfigArgs),
+    /// Print the configuration in effect, with explanations and where each value came from.
+    Config(ConfigCommand),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Args)]
+struct ConfigCommand {
+    /// Only check the configuration; exit with 1 if it is not valid.
+    #[arg(long)]
+    check: bool,
+
+    /// Print passwords too.
+    #[arg(long)]
+    show_secrets: bool,
+
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Server(cli.server)) {
+        Command::Server(arguments) => server_command::run(&arguments, started),
+        Command::Config(command) => print_config(&command),
+        Command::Version => print(&format!("leveret {}\n", env!("CARGO_PKG_VERSION"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If standard error is gone there is no one left to tell.
+            let _ = writeln!(std::io::stderr(), "leveret: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_config(command: &ConfigCommand) -> anyhow::Result<()> {
+    let loaded = config::load(&command.config)?;
+    for warning in &loaded.warnings {
+        writeln!(std::io::stderr(), "leveret: {warning}")?;
+    }
+    if command.check {
+        return print("the configuration is valid\n");
+    }
+    print(&config::to_toml(&loaded, command.show_secrets))
+}
+
+/// Writes to standard output; a reader that left early is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

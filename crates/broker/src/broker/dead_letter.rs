@@ -1,0 +1,77 @@
+//! Dead-lettering: what left a queue by rejection, expiry or a limit is published again to the
+//! queue's dead-letter exchange (RabbitMQ: Dead Letter Exchanges).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Broker;
+use crate::ids::Timestamp;
+use crate::log::Position;
+use crate::message::{Burial, Message};
+use crate::queue::{Death, DeathReason, QueueHandle};
+use crate::routing::{RoutingInput, route};
+
+impl Broker {
+    /// Publishes the deaths of `queue`, and those that follow from them.
+    pub(super) fn dead_letter(
+        &self,
+        queue: &Arc<QueueHandle>,
+        deaths: Vec<Death>,
+        now: Timestamp,
+    ) -> Position {
+        let mut position = Position::START;
+        let mut work = VecDeque::from([(Arc::clone(queue), deaths)]);
+        while let Some((queue, deaths)) = work.pop_front() {
+            for death in deaths {
+                for (target, message) in self.targets(&queue, &death, now) {
+                    let mut batch = target.lock(self.context(now));
+                    batch.publish(message);
+                    let finished = batch.finish();
+                    position = position.max(finished.position);
+                    if let Some(at) = finished.alarm {
+                        self.timers.set(&target, at);
+                    }
+                    if !finished.effects.deaths.is_empty() {
+                        work.push_back((target, finished.effects.deaths));
+                    }
+                }
+            }
+        }
+        position
+    }
+
+    fn targets(
+        &self,
+        queue: &QueueHandle,
+        death: &Death,
+        now: Timestamp,
+    ) -> Vec<(Arc<QueueHandle>, Message)> {
+        let settings = &queue.spec.settings;
+        let topology = self.topology();
+        let (Some(exchange), Some(vhost)) =
+            (&settings.dead_letter_exchange, topology.vhosts.get(&queue.spec.vhost))
+        else {
+            return Vec::new();
+        };
+        let buried = death.message.bury(&Burial {
+            queue: &queue.spec.name,
+            reason: death.reason.name(),
+            exchange,
+            routing_key: settings.dead_letter_routing_key.as_deref(),
+            now_secs: now.0 / 1000,
+        });
+        let input = RoutingInput {
+            routing_key: buried.message.routing_key(),
+            extra_keys: &buried.extra_keys,
+            headers: buried.message.headers(),
+        };
+        let mut targets = Vec::new();
+        for name in route(vhost, exchange, &input).queues {
+            let cycle = death.reason != DeathReason::Rejected && buried.message.died_in_cycle(&name);
+            if let (false, Some(target)) = (cycle, vhost.queues.get(&name)) {
+                targets.push((Arc::clone(target), buried.message.clone()));
+            }
+        }
+        targets
+    }
+}

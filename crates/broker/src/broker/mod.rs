@@ -1,0 +1,208 @@
+//! The face of the broker: what a protocol session asks for, one verb each.
+
+mod bindings;
+mod consuming;
+mod dead_letter;
+mod exchanges;
+mod publishing;
+mod queues;
+mod reply_to;
+mod timers;
+mod transaction;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::definitions::{Applied, Command, Topology, User, Vhost};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::{ConnectionId, ConsumerId, Name, Timestamp};
+use crate::log::{Entry, Log, Position};
+use crate::names::Tokens;
+use crate::queue::{Context, Finished, QueueHandle};
+
+pub use bindings::BindRequest;
+pub use exchanges::ExchangeRequest;
+pub use publishing::{Flushed, Outgoing, Route};
+pub use queues::{QueueDeclared, QueueRequest};
+pub use reply_to::{REPLY_TO, REPLY_TO_PREFIX};
+pub use transaction::Transaction;
+
+use reply_to::Replies;
+use timers::Timers;
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The connection, for exclusive queues.
+    pub connection: ConnectionId,
+    /// The authenticated user.
+    pub user: Name,
+    /// The vhost that the connection opened.
+    pub vhost: Name,
+}
+
+/// A broker.
+pub struct Broker {
+    topology: ArcSwap<Topology>,
+    /// Held by whoever changes the definitions.
+    writer: Mutex<()>,
+    log: Arc<dyn Log>,
+    tokens: Tokens,
+    next_id: AtomicU64,
+    replies: Replies,
+    timers: Timers,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// A broker without definitions, with its durable changes in `log`. The seed must be secret and
+    /// random outside of tests: names that the server makes up come from it.
+    pub fn new(log: Arc<dyn Log>, seed: [u8; 32]) -> Self {
+        Self {
+            topology: ArcSwap::default(),
+            writer: Mutex::default(),
+            log,
+            tokens: Tokens::new(seed),
+            next_id: AtomicU64::new(1),
+            replies: Replies::default(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// The definitions at this moment.
+    pub fn topology(&self) -> Guard<Arc<Topology>> {
+        self.topology.load()
+    }
+
+    /// The log, for those who wait on positions.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
+    }
+
+    /// Names that the server makes up.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// A fresh connection identity.
+    pub fn new_connection(&self) -> ConnectionId {
+        ConnectionId(self.new_id())
+    }
+
+    /// A fresh consumer identity.
+    pub fn new_consumer(&self) -> ConsumerId {
+        ConsumerId(self.new_id())
+    }
+
+    fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn context(&self, now: Timestamp) -> Context<'_> {
+        Context { now, log: &*self.log }
+    }
+
+    /// Adds a vhost; one that exists stays as it is.
+    pub fn add_vhost(&self, name: &str) -> Position {
+        let writer = self.write();
+        self.apply(&writer, &Command::AddVhost(name.into()), true).1
+    }
+
+    /// Adds a user, or replaces the one of that name.
+    pub fn put_user(&self, name: &str, password: &str) -> Position {
+        let [a, b, c, d, ..] = self.tokens.bits();
+        let user = User::new(name.into(), password, [a, b, c, d]);
+        let writer = self.write();
+        self.apply(&writer, &Command::PutUser(user), true).1
+    }
+
+    /// Checks a login; the user's name as it is stored.
+    pub fn authenticate(&self, user: &str, password: &[u8]) -> Option<Name> {
+        let topology = self.topology();
+        let user = topology.users.get(user)?;
+        user.verify(password).then(|| user.name.clone())
+    }
+
+    /// Whether a user may open the vhost.
+    pub fn check_vhost(&self, vhost: &str) -> Result<Name, Refusal> {
+        let topology = self.topology();
+        match topology.vhosts.get(vhost) {
+            Some(found) => Ok(found.name.clone()),
+            None => {
+                let text = format!("vhost {vhost} not found");
+                Err(Refusal::new(RefusalKind::NotAllowed, text))
+            }
+        }
+    }
+
+    fn vhost(&self, who: &Principal) -> Result<Arc<Vhost>, Refusal> {
+        let topology = self.topology();
+        topology.vhosts.get(&who.vhost).cloned().ok_or_else(|| {
+            Refusal::new(RefusalKind::NotAllowed, format!("vhost {} not found", who.vhost))
+        })
+    }
+
+    fn write(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a command and publishes the new definitions. The writer's guard shows that nobody
+    /// else is at it.
+    fn apply(
+        &self,
+        _writer: &MutexGuard<'_, ()>,
+        command: &Command,
+        durable: bool,
+    ) -> (Applied, Position) {
+        let mut topology = Topology::clone(&self.topology.load());
+        let applied = topology.apply(command);
+        self.topology.store(Arc::new(topology));
+        let position = if durable {
+            self.log.append(&[Entry::Define(command.clone())])
+        } else {
+            Position::START
+        };
+        (applied, position)
+    }
+
+    /// Acts on what a queue asks for after its batch.
+    fn finished(&self, queue: &Arc<QueueHandle>, finished: Finished, now: Timestamp) -> Position {
+        if let Some(at) = finished.alarm {
+            self.timers.set(queue, at);
+        }
+        if !finished.effects.deaths.is_empty() {
+            return self
+                .dead_letter(queue, finished.effects.deaths, now)
+                .max(finished.position);
+        }
+        finished.position
+    }
+}
+
+/// `\r` and `\n` are no part of a name (RabbitMQ strips them on declare).
+fn strip_line_ends(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '\r' | '\n')).collect()
+}
+
+/// Refuses names that only the server may make.
+fn check_reserved(kind: &str, name: &str) -> Result<(), Refusal> {
+    if name.starts_with("amq.") {
+        let text = format!("{kind} name '{name}' contains reserved prefix 'amq.*'");
+        return Err(Refusal::access(text));
+    }
+    Ok(())
+}
+
+fn check_not_default(exchange: &str) -> Result<(), Refusal> {
+    if exchange.is_empty() {
+        return Err(Refusal::access("operation not permitted on the default exchange"));
+    }
+    Ok(())
+}

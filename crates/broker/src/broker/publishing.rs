@@ -1,0 +1,118 @@
+//! Routing a publish and handing a turn's messages to their queues.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::{Broker, Principal};
+use crate::definitions::Topology;
+use crate::error::{Refusal, Resource};
+use crate::ids::{QueueId, Timestamp};
+use crate::log::Position;
+use crate::message::Message;
+use crate::queue::{Publish, QueueHandle};
+use crate::routing::{RoutingInput, route};
+
+/// Where a message goes.
+#[derive(Debug, Clone, Default)]
+pub struct Route {
+    /// Its queues, each once.
+    pub queues: Vec<Arc<QueueHandle>>,
+    /// The same exchange and key lead there as long as the definitions stay.
+    pub cacheable: bool,
+}
+
+/// The publishes of one turn, by queue, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    groups: Vec<Group>,
+    index: HashMap<QueueId, usize, FixedState>,
+}
+
+#[derive(Debug)]
+struct Group {
+    queue: Arc<QueueHandle>,
+    /// With each message, what the caller knows it by.
+    messages: Vec<(Message, u64)>,
+}
+
+/// What became of a turn's publishes.
+#[derive(Debug, Default)]
+pub struct Flushed {
+    /// When all are durable.
+    pub position: Position,
+    /// Those that a queue refused.
+    pub rejected: Vec<u64>,
+}
+
+impl Outgoing {
+    /// Adds a message for all queues of `route`; `mark` comes back if one refuses it.
+    pub fn push(&mut self, message: Message, route: &Route, mark: u64) {
+        let Some((last, others)) = route.queues.split_last() else { return };
+        for queue in others {
+            self.group(queue).push((message.clone(), mark));
+        }
+        self.group(last).push((message, mark));
+    }
+
+    fn group(&mut self, queue: &Arc<QueueHandle>) -> &mut Vec<(Message, u64)> {
+        let id = queue.spec.id;
+        let at = match self.groups.last() {
+            Some(last) if last.queue.spec.id == id => self.groups.len() - 1,
+            _ => *self.index.entry(id).or_insert_with(|| {
+                self.groups.push(Group { queue: Arc::clone(queue), messages: Vec::new() });
+                self.groups.len() - 1
+            }),
+        };
+        &mut self.groups[at].messages
+    }
+
+    /// Whether there is anything to flush.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}
+
+impl Broker {
+    /// Finds the queues for a publish by a client: the exchange must exist and not be internal.
+    pub fn route(
+        &self,
+        topology: &Topology,
+        who: &Principal,
+        exchange: &str,
+        input: &RoutingInput<'_>,
+    ) -> Result<Route, Refusal> {
+        let resource = Resource::Exchange(exchange, &who.vhost);
+        let Some(vhost) = topology.vhosts.get(&who.vhost) else {
+            return Err(Refusal::not_found(resource));
+        };
+        if vhost.exchange(exchange)?.spec.internal {
+            let text = format!("cannot publish to internal {resource}");
+            return Err(Refusal::access(text));
+        }
+        let routed = route(vhost, exchange, input);
+        let queues = routed.queues.iter().filter_map(|name| vhost.queues.get(name)).cloned();
+        Ok(Route {
+            queues: queues.collect(),
+            cacheable: !routed.by_headers && input.extra_keys.is_empty(),
+        })
+    }
+
+    /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it.
+    pub fn flush(&self, outgoing: &mut Outgoing, now: Timestamp) -> Flushed {
+        let mut flushed = Flushed::default();
+        outgoing.index.clear();
+        for group in outgoing.groups.drain(..) {
+            let mut batch = group.queue.lock(self.context(now));
+            for (message, mark) in group.messages {
+                if batch.publish(message) == Publish::Rejected {
+                    flushed.rejected.push(mark);
+                }
+            }
+            let position = self.finished(&group.queue, batch.finish(), now);
+            flushed.position = flushed.position.max(position);
+        }
+        flushed
+    }
+}

@@ -1,0 +1,239 @@
+//! Declaring, purging and deleting queues.
+
+use std::sync::Arc;
+
+use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
+use crate::definitions::{COMPARED, Command, Flags, QueueArguments, QueueSpec};
+use crate::definitions::{check_arguments, check_flag};
+use crate::error::{Refusal, Resource};
+use crate::ids::{Name, QueueId, Timestamp};
+use crate::log::Position;
+use crate::message::FieldTable;
+use crate::queue::QueueHandle;
+
+/// A `queue.declare`.
+#[derive(Debug, Clone)]
+pub struct QueueRequest<'a> {
+    /// The queue; empty for a name by the server.
+    pub name: &'a str,
+    /// Survives a restart.
+    pub durable: bool,
+    /// For this connection alone.
+    pub exclusive: bool,
+    /// Goes with its last consumer.
+    pub auto_delete: bool,
+    /// Further arguments.
+    pub arguments: FieldTable,
+}
+
+/// What a declare answers.
+#[derive(Debug, Clone)]
+pub struct QueueDeclared {
+    /// The queue's name.
+    pub name: Name,
+    /// Ready messages.
+    pub ready: usize,
+    /// Consumers.
+    pub consumers: usize,
+    /// When the declaration is durable.
+    pub position: Position,
+    /// The queue, if this call created it.
+    pub created: Option<Arc<QueueHandle>>,
+}
+
+fn check_same(
+    found: &QueueHandle,
+    who: &Principal,
+    request: &QueueRequest<'_>,
+) -> Result<(), Refusal> {
+    let current = &found.spec;
+    let resource = found.resource();
+    check_flag("durable", resource, request.durable, current.durable)?;
+    check_flag("auto_delete", resource, request.auto_delete, current.auto_delete)?;
+    let owner = request.exclusive.then_some(who.connection);
+    if owner != current.owner {
+        return Err(found.locked());
+    }
+    check_arguments(&COMPARED, resource, &request.arguments, &current.arguments)
+}
+
+impl Broker {
+    /// The queue of that name, if this connection may use it.
+    pub fn find_queue(&self, who: &Principal, name: &str) -> Result<Arc<QueueHandle>, Refusal> {
+        let vhost = self.vhost(who)?;
+        let queue = vhost.queue(name)?;
+        queue.check_access(who.connection)?;
+        Ok(Arc::clone(queue))
+    }
+
+    /// Looks a queue up (`queue.declare` with passive).
+    pub fn inspect_queue(
+        &self,
+        who: &Principal,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<QueueDeclared, Refusal> {
+        if self.is_reply_queue(name) {
+            return Ok(reply_queue(name));
+        }
+        let queue = self.find_queue(who, &strip_line_ends(name))?;
+        Ok(self.declared(&queue, Position::START, now))
+    }
+
+    fn declared(
+        &self,
+        queue: &Arc<QueueHandle>,
+        position: Position,
+        now: Timestamp,
+    ) -> QueueDeclared {
+        let mut batch = queue.lock(self.context(now));
+        batch.touch();
+        let (ready, consumers) = (batch.ready(), batch.consumers());
+        self.finished(queue, batch.finish(), now);
+        QueueDeclared { name: queue.spec.name.clone(), ready, consumers, position, created: None }
+    }
+
+    /// Declares a queue, or checks that the one of that name is the same.
+    pub fn declare_queue(
+        &self,
+        who: &Principal,
+        request: QueueRequest<'_>,
+        now: Timestamp,
+    ) -> Result<QueueDeclared, Refusal> {
+        if request.name == REPLY_TO || self.is_reply_queue(request.name) {
+            return Ok(reply_queue(request.name));
+        }
+        let mut name = strip_line_ends(request.name);
+        if name.is_empty() {
+            name = self.tokens.name("amq.gen-");
+        } else {
+            check_reserved("queue", &name)?;
+        }
+        if let Some(found) = self.vhost(who)?.queues.get(name.as_str()) {
+            check_same(found, who, &request)?;
+            return Ok(self.declared(found, Position::START, now));
+        }
+        let spec = self.queue_spec(who, name, &request)?;
+        self.create_queue(who, &request, spec, now)
+    }
+
+    fn queue_spec(
+        &self,
+        who: &Principal,
+        name: String,
+        request: &QueueRequest<'_>,
+    ) -> Result<QueueSpec, Refusal> {
+        let flags = Flags {
+            durable: request.durable,
+            exclusive: request.exclusive,
+            auto_delete: request.auto_delete,
+        };
+        let resource = Resource::Queue(&name, &who.vhost);
+        let settings = QueueArguments::read(&request.arguments, resource, flags)?;
+        Ok(QueueSpec {
+            id: QueueId(self.new_id()),
+            vhost: who.vhost.clone(),
+            name: name.into(),
+            durable: request.durable,
+            auto_delete: request.auto_delete,
+            owner: request.exclusive.then_some(who.connection),
+            arguments: request.arguments.clone(),
+            settings,
+        })
+    }
+
+    fn create_queue(
+        &self,
+        who: &Principal,
+        request: &QueueRequest<'_>,
+        spec: QueueSpec,
+        now: Timestamp,
+    ) -> Result<QueueDeclared, Refusal> {
+        let writer = self.write();
+        if let Some(found) = self.vhost(who)?.queues.get(&spec.name) {
+            check_same(found, who, request)?;
+            return Ok(self.declared(found, Position::START, now));
+        }
+        let name = spec.name.clone();
+        let durable = spec.durable && spec.owner.is_none();
+        let (_, position) = self.apply(&writer, &Command::DeclareQueue(spec), durable);
+        drop(writer);
+        let queue = Arc::clone(self.vhost(who)?.queue(&name)?);
+        let mut declared = self.declared(&queue, position, now);
+        declared.created = Some(queue);
+        Ok(declared)
+    }
+
+    /// Drops all ready messages; how many.
+    pub fn purge_queue(
+        &self,
+        who: &Principal,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<(usize, Position), Refusal> {
+        let queue = self.find_queue(who, name)?;
+        let mut batch = queue.lock(self.context(now));
+        let purged = batch.purge();
+        let position = self.finished(&queue, batch.finish(), now);
+        Ok((purged, position))
+    }
+
+    /// Deletes a queue; one that is missing is fine. How many ready messages went with it.
+    pub fn delete_queue(
+        &self,
+        who: &Principal,
+        name: &str,
+        if_unused: bool,
+        if_empty: bool,
+        now: Timestamp,
+    ) -> Result<(usize, Position), Refusal> {
+        let vhost = self.vhost(who)?;
+        let Some(queue) = vhost.queues.get(name) else { return Ok((0, Position::START)) };
+        queue.check_access(who.connection)?;
+        let writer = self.write();
+        let mut batch = queue.lock(self.context(now));
+        if if_unused && batch.in_use() {
+            return Err(Refusal::precondition(format!("{} in use", queue.resource())));
+        }
+        if if_empty && batch.ready() > 0 {
+            return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
+        }
+        let ready = batch.delete();
+        drop(batch);
+        Ok((ready, self.remove_queue(&writer, queue)))
+    }
+
+    fn remove_queue(
+        &self,
+        writer: &std::sync::MutexGuard<'_, ()>,
+        queue: &QueueHandle,
+    ) -> Position {
+        let spec = &queue.spec;
+        let durable = spec.durable && spec.owner.is_none();
+        let command = Command::DeleteQueue(spec.vhost.clone(), spec.name.clone(), spec.id);
+        self.apply(writer, &command, durable).1
+    }
+
+    /// Deletes a queue that nobody needs any more: its owner is gone, its lease has run out, or its
+    /// last consumer left it (`only_unused`: unless a new one came meanwhile).
+    pub fn drop_queue(&self, queue: &Arc<QueueHandle>, only_unused: bool, now: Timestamp) {
+        let writer = self.write();
+        let mut batch = queue.lock(self.context(now));
+        if batch.is_deleted() || (only_unused && batch.in_use()) {
+            return;
+        }
+        batch.delete();
+        drop(batch);
+        self.remove_queue(&writer, queue);
+    }
+
+    fn is_reply_queue(&self, name: &str) -> bool {
+        name == REPLY_TO
+            || name.strip_prefix(REPLY_TO_PREFIX).is_some_and(|token| self.replies.is_live(token))
+    }
+}
+
+fn reply_queue(name: &str) -> QueueDeclared {
+    let position = Position::START;
+    QueueDeclared { name: name.into(), ready: 0, consumers: 1, position, created: None }
+}

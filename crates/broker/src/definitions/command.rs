@@ -1,0 +1,79 @@
+//! The changes of the definitions, and applying them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Binding, Exchange, ExchangeSpec, QueueSpec, Topology, User, Vhost};
+use crate::ids::{Name, QueueId};
+use crate::queue::QueueHandle;
+
+/// One change. New kinds are added at the end: the index is the wire form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Adds a vhost with its predeclared exchanges.
+    AddVhost(Name),
+    /// Adds or replaces a user.
+    PutUser(User),
+    /// Adds an exchange.
+    DeclareExchange(Name, ExchangeSpec),
+    /// Removes an exchange and its bindings.
+    DeleteExchange(Name, Name),
+    /// Adds a queue.
+    DeclareQueue(QueueSpec),
+    /// Removes the queue of that name if it is still that one.
+    DeleteQueue(Name, Name, QueueId),
+    /// Adds a binding.
+    Bind(Name, Binding),
+    /// Removes a binding.
+    Unbind(Name, Binding),
+}
+
+/// What a command did that others must act on.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// The queue that was removed: its consumers are to be told.
+    pub removed_queue: Option<Arc<QueueHandle>>,
+}
+
+impl Topology {
+    /// Applies `command`. What is there already, or is gone already, is no error.
+    pub fn apply(&mut self, command: &Command) -> Applied {
+        self.version += 1;
+        let mut applied = Applied::default();
+        match command {
+            Command::AddVhost(name) => {
+                let vhost = || Arc::new(Vhost::new(name.clone()));
+                self.vhosts.entry(name.clone()).or_insert_with(vhost);
+            }
+            Command::PutUser(user) => {
+                self.users.insert(user.name.clone(), Arc::new(user.clone()));
+            }
+            Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
+                let exchange = || Arc::new(Exchange::new(spec.clone()));
+                vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
+            }),
+            Command::DeleteExchange(vhost, name) => {
+                self.change(vhost, |vhost| vhost.remove_exchange(name));
+            }
+            Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| {
+                let queue = || Arc::new(QueueHandle::new(spec.clone()));
+                vhost.queues.entry(spec.name.clone()).or_insert_with(queue);
+            }),
+            Command::DeleteQueue(vhost, name, id) => self.change(vhost, |vhost| {
+                if vhost.queues.get(name).is_some_and(|queue| queue.spec.id == *id) {
+                    applied.removed_queue = vhost.remove_queue(name);
+                }
+            }),
+            Command::Bind(vhost, binding) => self.change(vhost, |vhost| vhost.bind(binding)),
+            Command::Unbind(vhost, binding) => self.change(vhost, |vhost| vhost.unbind(binding)),
+        }
+        applied
+    }
+
+    fn change(&mut self, name: &Name, change: impl FnOnce(&mut Vhost)) {
+        if let Some(vhost) = self.vhosts.get_mut(name) {
+            change(Arc::make_mut(vhost));
+        }
+    }
+}

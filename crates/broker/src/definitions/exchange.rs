@@ -1,0 +1,135 @@
+//! An exchange as declared, and its bindings.
+
+use imbl::OrdSet;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Refusal, Resource};
+use crate::ids::Name;
+use crate::message::{FieldTable, FieldValue, Table};
+use crate::routing::{Destination, ExchangeKind, Router};
+
+/// What `exchange.declare` says of an exchange.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExchangeSpec {
+    /// Its name, unique in its vhost.
+    pub name: Name,
+    /// Its type.
+    pub kind: ExchangeKind,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when the last binding that leads out of it goes.
+    pub auto_delete: bool,
+    /// Takes messages from other exchanges only.
+    pub internal: bool,
+    /// The arguments as they came.
+    pub arguments: FieldTable,
+}
+
+impl ExchangeSpec {
+    /// Refuses an alternate-exchange argument that is no string.
+    pub(crate) fn check(&self, vhost: &str) -> Result<(), Refusal> {
+        match self.arguments.get("alternate-exchange") {
+            None | Some(FieldValue::LongStr(_)) => Ok(()),
+            Some(other) => Err(Refusal::precondition(format!(
+                "invalid type '{}' for arg 'alternate-exchange' in {}",
+                other.type_name(),
+                Resource::Exchange(&self.name, vhost)
+            ))),
+        }
+    }
+}
+
+/// A binding from an exchange to a queue or another exchange.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Binding {
+    /// The exchange that routes.
+    pub source: Name,
+    /// Where to.
+    pub destination: Destination,
+    /// The binding key.
+    pub routing_key: Name,
+    /// Sorted by key: the order in which a client names them makes no other binding.
+    pub arguments: FieldTable,
+}
+
+impl Binding {
+    /// A binding; sorts the arguments.
+    pub fn new(
+        source: Name,
+        destination: Destination,
+        routing_key: Name,
+        mut arguments: FieldTable,
+    ) -> Self {
+        arguments.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self { source, destination, routing_key, arguments }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn to_queue(source: &str, queue: &str, routing_key: &str) -> Self {
+        let destination = Destination::Queue(queue.into());
+        Self::new(source.into(), destination, routing_key.into(), FieldTable::default())
+    }
+
+    pub(crate) fn key(&self) -> BindingKey {
+        let mut arguments = Vec::new();
+        self.arguments.encode(&mut arguments);
+        BindingKey {
+            destination: self.destination.clone(),
+            source: self.source.clone(),
+            routing_key: self.routing_key.clone(),
+            arguments,
+        }
+    }
+}
+
+/// What makes two bindings the same: everything. Destination first, so that all that lead to one
+/// queue stand together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BindingKey {
+    pub(crate) destination: Destination,
+    pub(crate) source: Name,
+    pub(crate) routing_key: Name,
+    pub(crate) arguments: Vec<u8>,
+}
+
+impl BindingKey {
+    /// The binding that this is the key of.
+    pub(crate) fn binding(&self) -> Binding {
+        // The arguments were encoded by `Binding::key`, with the table's length in front.
+        let arguments = self.arguments.get(4..).unwrap_or_default();
+        Binding {
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            routing_key: self.routing_key.clone(),
+            arguments: Table::parse(arguments).map(|table| table.to_owned()).unwrap_or_default(),
+        }
+    }
+}
+
+/// A declared exchange with the bindings that lead out of it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// As declared.
+    pub spec: ExchangeSpec,
+    pub(crate) router: Router,
+    pub(crate) outgoing: OrdSet<BindingKey>,
+}
+
+impl Exchange {
+    pub(crate) fn new(spec: ExchangeSpec) -> Self {
+        Self { router: Router::new(spec.kind), outgoing: OrdSet::new(), spec }
+    }
+
+    /// Where a message goes that no binding takes (RabbitMQ: Alternate Exchanges).
+    pub(crate) fn alternate(&self) -> Option<Name> {
+        match self.spec.arguments.get("alternate-exchange")? {
+            FieldValue::LongStr(name) => Some(String::from_utf8_lossy(name).into()),
+            _ => None,
+        }
+    }
+
+    /// Whether bindings lead out of it.
+    pub fn in_use(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+}

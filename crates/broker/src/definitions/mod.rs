@@ -1,0 +1,22 @@
+//! What is declared: vhosts, users, exchanges, queues and bindings.
+//!
+//! Every change is a [`Command`]; applying one to a [`Topology`] is deterministic and gives a new
+//! topology, the old one staying as it was for those who still read it. Names are checked and
+//! arguments validated before a command is made (`declare`), so that applying cannot fail.
+
+mod arguments;
+mod command;
+mod equivalence;
+mod exchange;
+mod queue;
+mod topology;
+mod user;
+
+pub use arguments::{Overflow, QueueArguments};
+pub(crate) use arguments::{COMPARED, Flags, consumer_priority};
+pub use command::{Applied, Command};
+pub(crate) use equivalence::{check_arguments, check_flag};
+pub use exchange::{Binding, Exchange, ExchangeSpec};
+pub use queue::QueueSpec;
+pub use topology::{Topology, Vhost};
+pub use user::User;

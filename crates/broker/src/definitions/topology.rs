@@ -1,0 +1,164 @@
+//! The whole of the definitions at one moment.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use super::exchange::BindingKey;
+use super::{Binding, Exchange, ExchangeSpec, User};
+use crate::error::{Refusal, Resource};
+use crate::ids::Name;
+use crate::message::FieldTable;
+use crate::queue::QueueHandle;
+use crate::routing::{Destination, ExchangeKind};
+
+/// All vhosts and users. Immutable once published; a clone shares everything.
+#[derive(Debug, Clone, Default)]
+pub struct Topology {
+    /// By name.
+    pub vhosts: OrdMap<Name, Arc<Vhost>>,
+    /// By name.
+    pub users: OrdMap<Name, Arc<User>>,
+    /// Grows with every change, so that caches of routes know when they are stale.
+    pub version: u64,
+}
+
+/// The exchanges, queues and bindings of one vhost.
+#[derive(Debug, Clone, Default)]
+pub struct Vhost {
+    /// Its name.
+    pub name: Name,
+    /// By name; the default exchange `""` among them.
+    pub exchanges: OrdMap<Name, Arc<Exchange>>,
+    /// By name.
+    pub queues: OrdMap<Name, Arc<QueueHandle>>,
+    /// Every binding, those to one destination side by side.
+    pub(crate) incoming: OrdSet<BindingKey>,
+}
+
+/// What each vhost has from the start (RabbitMQ adds amq.match and amq.rabbitmq.trace).
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    ("amq.topic", ExchangeKind::Topic, false),
+];
+
+impl Vhost {
+    /// A vhost with the predeclared exchanges.
+    pub fn new(name: Name) -> Self {
+        let mut vhost = Self { name, ..Self::default() };
+        for (name, kind, internal) in PREDECLARED {
+            let spec = ExchangeSpec {
+                name: name.into(),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: FieldTable::default(),
+            };
+            vhost.exchanges.insert(name.into(), Arc::new(Exchange::new(spec)));
+        }
+        vhost
+    }
+
+    /// The exchange of that name.
+    pub fn exchange(&self, name: &str) -> Result<&Arc<Exchange>, Refusal> {
+        let missing = || Refusal::not_found(Resource::Exchange(name, &self.name));
+        self.exchanges.get(name).ok_or_else(missing)
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &str) -> Result<&Arc<QueueHandle>, Refusal> {
+        let missing = || Refusal::not_found(Resource::Queue(name, &self.name));
+        self.queues.get(name).ok_or_else(missing)
+    }
+
+    /// Adds a binding; the same one twice is one.
+    pub(crate) fn bind(&mut self, binding: &Binding) {
+        let key = binding.key();
+        if self.incoming.contains(&key) {
+            return;
+        }
+        if let Some(source) = self.exchanges.get_mut(&binding.source) {
+            let source = Arc::make_mut(source);
+            source.router.bind(binding);
+            source.outgoing.insert(key.clone());
+            self.incoming.insert(key);
+        }
+    }
+
+    /// Removes a binding, and its source exchange if that was its last and it is auto-delete.
+    pub(crate) fn unbind(&mut self, binding: &Binding) {
+        let key = binding.key();
+        if self.incoming.contains(&key)
+            && let Some(source) = self.drop_binding(&key)
+        {
+            self.unbind_destination(&Destination::Exchange(source));
+        }
+    }
+
+    /// Removes an exchange with all bindings from and to it.
+    pub(crate) fn remove_exchange(&mut self, name: &str) {
+        let Some(exchange) = self.exchanges.remove(name) else { return };
+        for key in &exchange.outgoing {
+            self.incoming.remove(key);
+        }
+        self.unbind_destination(&Destination::Exchange(name.into()));
+    }
+
+    /// Removes a queue with all bindings to it.
+    pub(crate) fn remove_queue(&mut self, name: &str) -> Option<Arc<QueueHandle>> {
+        let queue = self.queues.remove(name)?;
+        self.unbind_destination(&Destination::Queue(name.into()));
+        Some(queue)
+    }
+
+    /// Removes every binding to `destination`, and the auto-delete exchanges that lose their last
+    /// one thereby, and so on; a list of work, so that a long chain costs no stack.
+    fn unbind_destination(&mut self, destination: &Destination) {
+        let mut gone = vec![destination.clone()];
+        while let Some(destination) = gone.pop() {
+            for key in self.leading_to(&destination) {
+                if let Some(source) = self.drop_binding(&key) {
+                    gone.push(Destination::Exchange(source));
+                }
+            }
+        }
+    }
+
+    fn leading_to(&self, destination: &Destination) -> Vec<BindingKey> {
+        let from = BindingKey {
+            destination: destination.clone(),
+            source: Name::default(),
+            routing_key: Name::default(),
+            arguments: Vec::new(),
+        };
+        self.incoming
+            .range(from..)
+            .take_while(|key| key.destination == *destination)
+            .cloned()
+            .collect()
+    }
+
+    /// Removes one binding; tells the source's name if that exchange went with it.
+    fn drop_binding(&mut self, key: &BindingKey) -> Option<Name> {
+        self.incoming.remove(key);
+        let source = Arc::make_mut(self.exchanges.get_mut(&key.source)?);
+        source.outgoing.remove(key);
+        source.router.unbind(&key.binding());
+        if !source.spec.auto_delete || source.in_use() {
+            return None;
+        }
+        self.exchanges.remove(&key.source);
+        Some(key.source.clone())
+    }
+
+    /// Whether bindings lead to `destination`.
+    pub fn is_bound(&self, binding: &Binding) -> bool {
+        self.incoming.contains(&binding.key())
+    }
+}

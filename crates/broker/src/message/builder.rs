@@ -1,0 +1,168 @@
+//! From a publish, its content header and its body chunks to a [`Message`].
+
+use bytes::Bytes;
+use leveret_wire::amqp091::properties::Properties;
+use leveret_wire::amqp091::table::Value;
+
+use super::headers::strip_header;
+use super::{HeaderTable, Message};
+use crate::error::{Refusal, RefusalKind};
+use crate::ids::Name;
+
+/// Bodies up to this size get their memory at once; larger ones as they arrive, so that a header
+/// alone cannot claim it.
+const RESERVE_MAX: usize = 1 << 20;
+
+/// Why a content header is not acceptable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishRefusal {
+    /// The property list cannot be decoded: a framing error of the connection.
+    Malformed,
+    /// A property's value is not acceptable: an error of the channel.
+    Refused(Refusal),
+}
+
+/// A message whose body is still arriving.
+#[derive(Debug)]
+pub struct MessageBuilder {
+    block: Vec<u8>,
+    message: Message,
+    body_size: usize,
+    /// Further routing keys from the CC and BCC headers.
+    pub extra_keys: Vec<Name>,
+    has_headers: bool,
+}
+
+impl MessageBuilder {
+    /// Starts from the publish and its content header. `properties` are the raw flags and list,
+    /// `user` is the authenticated user, that a user-id property must equal
+    /// (RabbitMQ: Validated User-ID).
+    pub fn new(
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body_size: u64,
+        user: &str,
+    ) -> Result<Self, PublishRefusal> {
+        let parsed = Properties::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
+        check_user(&parsed, user)?;
+        let expiration_ms = expiration(&parsed)?;
+        let headers = parsed.headers.map(HeaderTable::new);
+        let mut extra_keys = Vec::new();
+        let mut stripped = None;
+        if let Some(headers) = &headers {
+            collect_keys(headers, "CC", &mut extra_keys)?;
+            collect_keys(headers, "BCC", &mut extra_keys)?;
+            if headers.get("BCC").is_some() {
+                stripped = Some(strip_header(&parsed, "BCC"));
+            }
+        }
+        let properties = stripped.as_deref().unwrap_or(properties);
+        let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
+        let head = exchange.len() + routing_key.len() + properties.len();
+        let mut block = Vec::with_capacity(head + body_size.min(RESERVE_MAX));
+        block.extend_from_slice(exchange.as_bytes());
+        block.extend_from_slice(routing_key.as_bytes());
+        block.extend_from_slice(properties);
+        let message = Message {
+            block: Bytes::new(),
+            exchange_len: exchange.len() as u8,
+            routing_key_len: routing_key.len() as u8,
+            properties_len: properties.len() as u32,
+            priority: parsed.priority.unwrap_or(0),
+            persistent: parsed.delivery_mode == Some(2),
+            expiration_ms,
+        };
+        let has_headers = headers.is_some();
+        Ok(Self { block, message, body_size, extra_keys, has_headers })
+    }
+
+    fn body_start(&self) -> usize {
+        self.message.body_start()
+    }
+
+    /// The bytes of the body that have not arrived.
+    pub fn missing(&self) -> usize {
+        self.body_size - (self.block.len() - self.body_start())
+    }
+
+    /// Takes the next chunk of the body; `Err` gives the number of bytes that are too many.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), usize> {
+        let missing = self.missing();
+        if chunk.len() > missing {
+            return Err(chunk.len() - missing);
+        }
+        self.block.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// Whether the content header has a headers table.
+    pub fn has_headers(&self) -> bool {
+        self.has_headers
+    }
+
+    /// The message, once [`Self::missing`] is 0.
+    pub fn finish(mut self) -> (Message, Vec<Name>) {
+        debug_assert_eq!(self.missing(), 0, "the body is complete");
+        self.message.block = Bytes::from(self.block);
+        (self.message, self.extra_keys)
+    }
+}
+
+fn check_user(properties: &Properties<'_>, user: &str) -> Result<(), PublishRefusal> {
+    match properties.user_id {
+        Some(claimed) if claimed != user => refuse(format!(
+            "user_id property set to '{claimed}' but authenticated user was '{user}'"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn refuse<T>(text: String) -> Result<T, PublishRefusal> {
+    Err(PublishRefusal::Refused(Refusal::new(RefusalKind::PreconditionFailed, text)))
+}
+
+/// The expiration property: a decimal string of milliseconds (RabbitMQ: TTL, "Per-Message TTL").
+fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal> {
+    /// RabbitMQ's largest timer: 2^32 - 1 ms.
+    const MAX: u64 = 4_294_967_295;
+    let Some(text) = properties.expiration else { return Ok(None) };
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let reason = if end == 0 {
+        "no_integer".to_owned()
+    } else if end < digits.len() {
+        format!("{{leftover_string,\"{}\"}}", &digits[end..])
+    } else if text.starts_with('-') && digits.bytes().any(|digit| digit != b'0') {
+        format!("{{value_negative,-{}}}", digits.trim_start_matches('0'))
+    } else {
+        match digits.parse::<u64>() {
+            Ok(millis) if millis <= MAX => return Ok(Some(millis)),
+            _ => format!("{{value_too_large,{}}}", digits.trim_start_matches('0')),
+        }
+    };
+    refuse(format!("invalid expiration '{text}': {reason}"))
+}
+
+/// The routing keys in the header `name` (RabbitMQ: Sender-selected Distribution).
+fn collect_keys(
+    headers: &HeaderTable<'_>,
+    name: &str,
+    keys: &mut Vec<Name>,
+) -> Result<(), PublishRefusal> {
+    let Some(value) = headers.get(name) else { return Ok(()) };
+    let Value::Array(items) = value else {
+        let kind = value.type_name();
+        return refuse(format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"));
+    };
+    for item in items.iter() {
+        let Value::LongStr(bytes) = item else {
+            let kind = item.type_name();
+            return refuse(format!(
+                "invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"
+            ));
+        };
+        keys.push(String::from_utf8_lossy(bytes).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The headers of a dead letter: `x-death` and `x-first-death-*` (RabbitMQ: Dead Letter Exchanges,
+//! "Effects on Message").
+
+use bytes::Bytes;
+use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::table::{FieldTable, FieldValue};
+
+use super::Message;
+use crate::ids::Name;
+
+/// How a message died and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Burial<'a> {
+    /// The queue that it left.
+    pub queue: &'a str,
+    /// The word for why.
+    pub reason: &'a str,
+    /// The dead-letter exchange.
+    pub exchange: &'a str,
+    /// The dead-letter routing key, if the queue has one.
+    pub routing_key: Option<&'a str>,
+    /// Seconds since 1970.
+    pub now_secs: u64,
+}
+
+/// A dead letter.
+#[derive(Debug)]
+pub struct Buried {
+    /// The message with its new headers.
+    pub message: Message,
+    /// Keys from its CC header.
+    pub extra_keys: Vec<Name>,
+}
+
+fn long_string(text: &str) -> FieldValue {
+    FieldValue::LongStr(text.as_bytes().to_vec())
+}
+
+fn is(value: Option<&FieldValue>, text: &str) -> bool {
+    matches!(value, Some(FieldValue::LongStr(bytes)) if bytes == text.as_bytes())
+}
+
+fn put(table: &mut FieldTable, key: &str, value: FieldValue) {
+    table.0.retain(|(other, _)| other != key);
+    table.0.push((key.to_owned(), value));
+}
+
+impl Message {
+    /// The message as a dead letter.
+    pub fn bury(&self, burial: &Burial<'_>) -> Buried {
+        let mut properties = Properties::parse(self.properties())
+            .map(|parsed| BasicProperties::from(&parsed))
+            .unwrap_or_default();
+        let mut headers = properties.headers.take().unwrap_or_default();
+        let cc = cc_keys(&headers);
+        let expiration = properties.expiration.take();
+        record(&mut headers, self, burial, &cc, expiration);
+        let mut extra_keys = Vec::new();
+        match burial.routing_key {
+            Some(_) => headers.0.retain(|(key, _)| key != "CC"),
+            None => extra_keys = cc,
+        }
+        headers.0.sort_by(|(one, _), (other, _)| one.cmp(other));
+        properties.headers = Some(headers);
+        let routing_key = burial.routing_key.unwrap_or_else(|| self.routing_key());
+        let message = self.rewritten(burial.exchange, routing_key, &properties);
+        Buried { message, extra_keys }
+    }
+
+    fn rewritten(&self, exchange: &str, routing_key: &str, properties: &BasicProperties) -> Self {
+        let mut block = Vec::with_capacity(self.block.len() + 256);
+        block.extend_from_slice(exchange.as_bytes());
+        block.extend_from_slice(routing_key.as_bytes());
+        let start = block.len();
+        properties.encode(&mut block);
+        let properties_len = (block.len() - start) as u32;
+        block.extend_from_slice(self.body());
+        Self {
+            block: Bytes::from(block),
+            exchange_len: exchange.len() as u8,
+            routing_key_len: routing_key.len() as u8,
+            properties_len,
+            expiration_ms: None,
+            ..*self
+        }
+    }
+
+    /// Whether the letter was in `queue` before and no client rejected it since: it would go round
+    /// for ever.
+    pub fn died_in_cycle(&self, queue: &str) -> bool {
+        let Some(table) = self.headers() else { return false };
+        let Some(FieldValue::Array(deaths)) = table.get("x-death").map(|value| value.to_owned())
+        else {
+            return false;
+        };
+        let tables = || {
+            deaths.iter().filter_map(|death| match death {
+                FieldValue::Table(table) => Some(table),
+                _ => None,
+            })
+        };
+        let since = tables().position(|death| is(death.get("queue"), queue));
+        since.is_some_and(|at| {
+            tables().take(at + 1).all(|death| !is(death.get("reason"), "rejected"))
+        })
+    }
+}
+
+fn cc_keys(headers: &FieldTable) -> Vec<Name> {
+    let Some(FieldValue::Array(keys)) = headers.get("CC") else { return Vec::new() };
+    let text = |key: &FieldValue| match key {
+        FieldValue::LongStr(bytes) => Some(String::from_utf8_lossy(bytes).into()),
+        _ => None,
+    };
+    keys.iter().filter_map(text).collect()
+}
+
+/// Adds a death to the headers: a repeated one is counted and moves to the front.
+fn record(
+    headers: &mut FieldTable,
+    message: &Message,
+    burial: &Burial<'_>,
+    cc: &[Name],
+    expiration: Option<String>,
+) {
+    let mut deaths = match headers.get("x-death") {
+        Some(FieldValue::Array(deaths)) => deaths.clone(),
+        _ => Vec::new(),
+    };
+    let repeated = deaths.iter().position(|death| match death {
+        FieldValue::Table(death) => {
+            is(death.get("queue"), burial.queue) && is(death.get("reason"), burial.reason)
+        }
+        _ => false,
+    });
+    let entry = match repeated.map(|at| deaths.remove(at)) {
+        Some(FieldValue::Table(mut death)) => {
+            let count = death.get("count").and_then(FieldValue::as_integer).unwrap_or(1);
+            for (key, value) in &mut death.0 {
+                if key == "count" {
+                    *value = FieldValue::I64(count.saturating_add(1));
+                }
+            }
+            death
+        }
+        _ => first_death(message, burial, cc, expiration),
+    };
+    deaths.insert(0, FieldValue::Table(entry));
+    put(headers, "x-death", FieldValue::Array(deaths));
+    if headers.get("x-first-death-reason").is_none() {
+        put(headers, "x-first-death-reason", long_string(burial.reason));
+        put(headers, "x-first-death-queue", long_string(burial.queue));
+        put(headers, "x-first-death-exchange", long_string(message.exchange()));
+    }
+}
+
+fn first_death(
+    message: &Message,
+    burial: &Burial<'_>,
+    cc: &[Name],
+    expiration: Option<String>,
+) -> FieldTable {
+    let keys = std::iter::once(message.routing_key()).chain(cc.iter().map(|key| &**key));
+    let mut death = vec![
+        ("count".to_owned(), FieldValue::I64(1)),
+        ("reason".to_owned(), long_string(burial.reason)),
+        ("queue".to_owned(), long_string(burial.queue)),
+        ("time".to_owned(), FieldValue::Timestamp(burial.now_secs)),
+        ("exchange".to_owned(), long_string(message.exchange())),
+        ("routing-keys".to_owned(), FieldValue::Array(keys.map(long_string).collect())),
+    ];
+    if let Some(expiration) = expiration {
+        death.push(("original-expiration".to_owned(), long_string(&expiration)));
+    }
+    FieldTable(death)
+}

@@ -1,0 +1,41 @@
+//! Reading and rewriting a message's headers table.
+
+use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::table::{Table, Value};
+
+use super::Message;
+
+/// A view of a headers table for routing.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderTable<'a> {
+    table: Table<'a>,
+}
+
+impl<'a> HeaderTable<'a> {
+    pub(super) fn new(table: Table<'a>) -> Self {
+        Self { table }
+    }
+
+    /// The value of the header `name`.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.table.get(name)
+    }
+}
+
+impl Message {
+    /// The headers table, if the message has one.
+    pub fn headers(&self) -> Option<HeaderTable<'_>> {
+        Properties::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
+    }
+}
+
+/// The properties without the header `name`, encoded again.
+pub fn strip_header(properties: &Properties<'_>, name: &str) -> Vec<u8> {
+    let mut owned = BasicProperties::from(properties);
+    if let Some(headers) = &mut owned.headers {
+        headers.0.retain(|(key, _)| key != name);
+    }
+    let mut encoded = Vec::new();
+    owned.encode(&mut encoded);
+    encoded
+}

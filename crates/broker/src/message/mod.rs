@@ -1,0 +1,89 @@
+//! A message with its protocol's own bytes in one block: exchange, routing key, properties, body.
+//!
+//! This is the only folder of the broker that may name `wire`: what a message's bytes mean is
+//! looked up here (headers for routing, CC and BCC, expiration, priority), and nowhere else.
+
+mod builder;
+mod death;
+mod headers;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use builder::{MessageBuilder, PublishRefusal};
+pub use death::{Buried, Burial};
+pub use headers::{HeaderTable, strip_header};
+pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
+
+use crate::ids::Timestamp;
+
+/// A message as it was published. Cloning shares the bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    block: Bytes,
+    exchange_len: u8,
+    routing_key_len: u8,
+    properties_len: u32,
+    /// The priority property, 0 without one.
+    pub priority: u8,
+    /// Delivery mode 2: survives a restart in a durable queue.
+    pub persistent: bool,
+    /// The expiration property in milliseconds.
+    pub expiration_ms: Option<u64>,
+}
+
+impl Message {
+    fn key_start(&self) -> usize {
+        usize::from(self.exchange_len)
+    }
+
+    fn properties_start(&self) -> usize {
+        self.key_start() + usize::from(self.routing_key_len)
+    }
+
+    fn body_start(&self) -> usize {
+        self.properties_start() + self.properties_len as usize
+    }
+
+    /// The exchange that it was published to.
+    pub fn exchange(&self) -> &str {
+        // The builder took it from a `&str`.
+        std::str::from_utf8(&self.block[..self.key_start()]).unwrap_or_default()
+    }
+
+    /// The routing key that it was published with.
+    pub fn routing_key(&self) -> &str {
+        let bytes = &self.block[self.key_start()..self.properties_start()];
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// The content header's property flags and list, untouched.
+    pub fn properties(&self) -> &[u8] {
+        &self.block[self.properties_start()..self.body_start()]
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.block[self.body_start()..]
+    }
+
+    /// The body, sharing the message's memory.
+    pub fn body_shared(&self) -> Bytes {
+        self.block.slice(self.body_start()..)
+    }
+
+    /// The body's length in bytes.
+    pub fn body_len(&self) -> usize {
+        self.block.len() - self.body_start()
+    }
+
+    /// The bytes of memory that it holds.
+    pub fn size(&self) -> usize {
+        self.block.len() + size_of::<Self>()
+    }
+
+    /// When it expires if it enters a queue at `now`.
+    pub fn expires_at(&self, now: Timestamp) -> Timestamp {
+        self.expiration_ms.map_or(Timestamp::NEVER, |millis| now.after(millis))
+    }
+}

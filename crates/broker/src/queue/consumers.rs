@@ -1,0 +1,325 @@
+//! Who consumes a queue, and whose turn it is: highest priority first, round robin within one.
+//!
+//! Invariant: a consumer that can take a message, and may (single active consumer), stands in
+//! `turns` exactly once; one that cannot stands nowhere and is `Full` (its own prefetch) or
+//! `Parked` (its channel's limit, or its connection's out-buffer).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::ids::{ConsumerId, Seq};
+use crate::message::Message;
+
+/// A message on its way to a consumer.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Whose.
+    pub consumer: ConsumerId,
+    /// Its place in the queue, to settle it by.
+    pub seq: Seq,
+    /// It was out before.
+    pub redelivered: bool,
+    /// The message.
+    pub message: Message,
+}
+
+/// A connection, as a queue sees it: a bounded place for deliveries.
+pub trait Outlet: Send + Sync {
+    /// Claims room for a delivery of `bytes`; false when the bound is reached: the connection then
+    /// asks for a [`resume`](super::QueueHandle::resume) once it has room.
+    fn reserve(&self, bytes: usize) -> bool;
+
+    /// Takes deliveries, for which room was reserved, leaving the vector empty.
+    fn deliver(&self, deliveries: &mut Vec<Delivery>);
+
+    /// Tells that the queue is gone, and the consumer with it.
+    fn cancelled(&self, consumer: ConsumerId);
+}
+
+/// The limit of unacknowledged deliveries that all consumers of a channel share
+/// (`basic.qos` with global, as RabbitMQ reads it). A limit of 0 is none.
+#[derive(Debug, Default)]
+pub struct ChannelLimit {
+    limit: AtomicU32,
+    used: AtomicU32,
+    blocked: AtomicBool,
+}
+
+impl ChannelLimit {
+    /// Sets the limit; what is out already counts.
+    pub fn set(&self, limit: u32) {
+        self.limit.store(limit, Ordering::SeqCst);
+    }
+
+    /// Notes `count` deliveries as settled; true when a queue was refused meanwhile and is to be
+    /// resumed.
+    pub fn release(&self, count: u32) -> bool {
+        self.used.fetch_sub(count, Ordering::SeqCst);
+        self.take_blocked()
+    }
+
+    /// Whether a queue was refused since the last call.
+    pub fn take_blocked(&self) -> bool {
+        self.blocked.load(Ordering::SeqCst) && self.blocked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Gives back a claim that was not used.
+    fn unclaim(&self, count: u32) {
+        self.used.fetch_sub(count, Ordering::SeqCst);
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = self.limit.load(Ordering::SeqCst);
+        limit != 0 && self.used.load(Ordering::SeqCst) >= limit
+    }
+
+    /// Claims `count` (0 or 1) places. The flag is set before the second look, and a release looks
+    /// at the flag after it has made room: one of the two sees the other.
+    fn acquire(&self, count: u32) -> bool {
+        if self.is_full() {
+            self.blocked.store(true, Ordering::SeqCst);
+            if self.is_full() {
+                return false;
+            }
+        }
+        self.used.fetch_add(count, Ordering::SeqCst);
+        true
+    }
+}
+
+/// What a consumer asked for.
+pub struct ConsumerSpec {
+    /// Its identity.
+    pub id: ConsumerId,
+    /// Where its deliveries go.
+    pub outlet: Arc<dyn Outlet>,
+    /// Its channel's shared limit.
+    pub limit: Arc<ChannelLimit>,
+    /// Its own most unacknowledged deliveries; 0 is no limit.
+    pub prefetch: u32,
+    /// Deliveries count as acknowledged when they are sent.
+    pub no_ack: bool,
+    /// Refuses all others.
+    pub exclusive: bool,
+    /// Higher ones get messages first.
+    pub priority: i64,
+}
+
+impl std::fmt::Debug for ConsumerSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConsumerSpec").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Stands in `turns`.
+    Ready,
+    /// Has as many deliveries out as it may.
+    Full,
+    /// Its channel or connection had no room.
+    Parked,
+    /// Another is the single active one.
+    Inactive,
+}
+
+#[derive(Debug)]
+struct Consumer {
+    spec: ConsumerSpec,
+    in_flight: u32,
+    state: State,
+    /// Picked in this batch, not handed to the outlet yet.
+    pending: Vec<Delivery>,
+}
+
+impl Consumer {
+    fn is_full(&self) -> bool {
+        self.spec.prefetch != 0 && self.in_flight >= self.spec.prefetch
+    }
+}
+
+/// The consumers of one queue.
+#[derive(Debug, Default)]
+pub(super) struct Consumers {
+    all: HashMap<ConsumerId, Consumer, FixedState>,
+    turns: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
+    /// In the order of arrival; only kept for single active consumer.
+    arrivals: Vec<ConsumerId>,
+    single_active: bool,
+    touched: Vec<ConsumerId>,
+}
+
+/// A consumer that may take the next message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) consumer: ConsumerId,
+    pub(super) no_ack: bool,
+    priority: i64,
+}
+
+impl Consumers {
+    pub(super) fn new(single_active: bool) -> Self {
+        Self { single_active, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether an exclusive consumer is there.
+    pub(super) fn has_exclusive(&self) -> bool {
+        self.all.values().any(|consumer| consumer.spec.exclusive)
+    }
+
+    pub(super) fn add(&mut self, spec: ConsumerSpec) {
+        let (id, priority) = (spec.id, spec.priority);
+        let active = !self.single_active || self.all.is_empty();
+        let state = if active { State::Ready } else { State::Inactive };
+        self.all.insert(id, Consumer { spec, in_flight: 0, state, pending: Vec::new() });
+        if self.single_active {
+            self.arrivals.push(id);
+        }
+        if active {
+            self.turns.entry(Reverse(priority)).or_default().push_back(id);
+        }
+    }
+
+    /// Removes a consumer; with single active consumer, the next one becomes active.
+    pub(super) fn remove(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.all.remove(&id) else { return false };
+        self.leave_turns(consumer.spec.priority, id);
+        if self.single_active {
+            self.arrivals.retain(|other| *other != id);
+            if consumer.state != State::Inactive {
+                self.activate_next();
+            }
+        }
+        true
+    }
+
+    fn activate_next(&mut self) {
+        let priority = |id: &ConsumerId| self.all[id].spec.priority;
+        let best = self.arrivals.iter().map(priority).max();
+        let next = self.arrivals.iter().find(|id| Some(priority(id)) == best).copied();
+        if let Some(id) = next {
+            self.make_ready(id);
+        }
+    }
+
+    fn leave_turns(&mut self, priority: i64, id: ConsumerId) {
+        if let Some(turns) = self.turns.get_mut(&Reverse(priority)) {
+            turns.retain(|other| *other != id);
+            if turns.is_empty() {
+                self.turns.remove(&Reverse(priority));
+            }
+        }
+    }
+
+    fn make_ready(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.all.get_mut(&id)
+            && consumer.state != State::Ready
+        {
+            consumer.state = State::Ready;
+            self.turns.entry(Reverse(consumer.spec.priority)).or_default().push_back(id);
+        }
+    }
+
+    /// A delivery of `id` was settled.
+    pub(super) fn settled(&mut self, id: ConsumerId) {
+        let Some(consumer) = self.all.get_mut(&id) else { return };
+        consumer.in_flight = consumer.in_flight.saturating_sub(1);
+        if consumer.state == State::Full && !consumer.is_full() {
+            self.make_ready(id);
+        }
+    }
+
+    /// Gives every parked consumer another try.
+    pub(super) fn resume(&mut self) {
+        let parked: Vec<ConsumerId> = self
+            .all
+            .iter()
+            .filter(|(_, consumer)| consumer.state == State::Parked)
+            .map(|(id, _)| *id)
+            .collect();
+        parked.into_iter().for_each(|id| self.make_ready(id));
+    }
+
+    /// Whose turn it is for a message of `bytes`; its room is claimed. Consumers that have no room
+    /// leave the turns on the way.
+    pub(super) fn next(&mut self, bytes: usize) -> Option<Turn> {
+        loop {
+            let (Reverse(priority), turns) = self.turns.iter_mut().next()?;
+            let priority = *priority;
+            let Some(id) = turns.front().copied() else {
+                self.turns.remove(&Reverse(priority));
+                continue;
+            };
+            let Some(consumer) = self.all.get_mut(&id) else {
+                turns.pop_front();
+                continue;
+            };
+            let no_ack = consumer.spec.no_ack;
+            consumer.state = if !no_ack && consumer.is_full() {
+                State::Full
+            } else if !consumer.spec.limit.acquire(u32::from(!no_ack)) {
+                State::Parked
+            } else if !consumer.spec.outlet.reserve(bytes) {
+                consumer.spec.limit.unclaim(u32::from(!no_ack));
+                State::Parked
+            } else {
+                return Some(Turn { consumer: id, no_ack, priority });
+            };
+            turns.pop_front();
+        }
+    }
+
+    /// Gives the message to the consumer whose turn it is, and the turn to the next one.
+    pub(super) fn give(&mut self, turn: Turn, delivery: Delivery) {
+        if let Some(turns) = self.turns.get_mut(&Reverse(turn.priority))
+            && turns.len() > 1
+        {
+            turns.rotate_left(1);
+        }
+        let Some(consumer) = self.all.get_mut(&turn.consumer) else { return };
+        if !turn.no_ack {
+            consumer.in_flight += 1;
+        }
+        if consumer.pending.is_empty() {
+            self.touched.push(turn.consumer);
+        }
+        consumer.pending.push(delivery);
+    }
+
+    /// Hands all that was given to the connections: one hand-over a consumer.
+    pub(super) fn flush(&mut self) {
+        for id in self.touched.drain(..) {
+            if let Some(consumer) = self.all.get_mut(&id) {
+                consumer.spec.outlet.deliver(&mut consumer.pending);
+                if consumer.pending.capacity() > 256 {
+                    consumer.pending = Vec::new();
+                }
+            }
+        }
+    }
+
+    /// Removes all and tells them that the queue is gone.
+    pub(super) fn cancel_all(&mut self) {
+        self.flush();
+        let mut all: Vec<_> = self.all.drain().collect();
+        all.sort_by_key(|(id, _)| *id);
+        self.turns.clear();
+        self.arrivals.clear();
+        for (id, consumer) in all {
+            consumer.spec.outlet.cancelled(id);
+        }
+    }
+}

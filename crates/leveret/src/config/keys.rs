@@ -1,0 +1,304 @@
+//! The table of all configuration keys: each is declared here, and nowhere else.
+//!
+//! An entry is the documentation, the field of [`Config`] with its type, and the key's name,
+//! default (written as in the environment), range, and what else is special about it. Where a user
+//! of RabbitMQ would look for a key, it has RabbitMQ's name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use super::error::Problem;
+use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, Watermark};
+use super::{Layer, Source};
+
+/// What is known of a key besides its type.
+pub struct Key {
+    /// The dotted name, as in the file.
+    pub name: &'static str,
+    /// The explanation, a line a line.
+    doc: &'static [&'static str],
+    /// The default as it would stand in the environment.
+    default: &'static str,
+    /// The numbers it takes, if it takes numbers.
+    pub range: Range,
+    /// Whether SIGHUP applies a change.
+    pub reloadable: bool,
+    /// Whether its value must not be shown.
+    pub secret: bool,
+    /// Environment variables besides its own.
+    aliases: &'static [&'static str],
+    list: bool,
+    fits: fn(&Key, &Raw) -> bool,
+    expected: fn(&Key) -> String,
+    placeholder: fn(&Key) -> &'static str,
+}
+
+/// The flags by the keys' names: `--` and the name with dashes.
+static FLAGS: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
+    KEYS.iter().map(|key| (key.name, format!("--{}", key.name.replace(['.', '_'], "-")))).collect()
+});
+
+impl Key {
+    /// The explanation, a line a line.
+    pub fn doc_lines(&self) -> Vec<&'static str> {
+        self.doc.iter().map(|line| line.trim()).collect()
+    }
+
+    /// The key's flag, such as `--log-level`.
+    pub fn flag(&self) -> &'static str {
+        FLAGS.get(self.name).map_or("", String::as_str)
+    }
+
+    /// Its own environment variable, such as `LEVERET_LOG_LEVEL`.
+    pub fn environment_name(&self) -> String {
+        format!("LEVERET_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// All its environment variables; the first that is set counts.
+    pub fn environment_names(&self) -> Vec<String> {
+        let aliases = self.aliases.iter().map(|alias| (*alias).to_owned());
+        [self.environment_name()].into_iter().chain(aliases).collect()
+    }
+
+    /// Whether its flag may be repeated.
+    pub fn is_list(&self) -> bool {
+        self.list
+    }
+
+    /// What values it takes, in words.
+    pub fn expected(&self) -> String {
+        (self.expected)(self)
+    }
+
+    /// The word for its value in `--help`.
+    pub fn value_name(&self) -> &'static str {
+        (self.placeholder)(self)
+    }
+
+    /// The default, in words.
+    pub fn default_text(&self) -> &'static str {
+        self.default
+    }
+
+    /// Says what is wrong with a value found at `place`.
+    pub fn check(&self, raw: &Raw, place: impl fmt::Display) -> Result<(), Problem> {
+        if (self.fits)(self, raw) { Ok(()) } else { Err(self.misfit(raw, place)) }
+    }
+
+    fn misfit(&self, raw: &Raw, place: impl fmt::Display) -> Problem {
+        let found = if self.secret { "something else".to_owned() } else { raw.to_string() };
+        let text = format!("{}: expected {}, found {found}", self.name, self.expected());
+        Problem::new(place, text)
+    }
+}
+
+/// A key is its name.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.name).finish()
+    }
+}
+
+/// The key of this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The typed value of a key: what a source says, or the default.
+fn value<T: Setting>(key: &Key, merged: &Layer) -> Result<T, Problem> {
+    let default = (Raw::Untyped(key.default.to_owned()), Source::Default);
+    let (raw, source) = merged.get(key.name).unwrap_or(&default);
+    T::parse(key, raw).ok_or_else(|| key.misfit(raw, source))
+}
+
+const fn range(unit: Unit, min: u64, max: u64) -> Range {
+    Range { unit, min, max }
+}
+
+/// Makes the table and the struct from one declaration.
+macro_rules! keys {
+    ($(
+        $(#[doc = $doc:literal])+
+        $field:ident: $type:ty = $name:literal, default $default:literal
+        $(, range $range:expr)? $(, aliases $aliases:expr)? $(, secret $secret:literal)?;
+        reload $reload:literal
+    )+) => {
+        /// All keys, in the order in which they are shown.
+        pub static KEYS: &[Key] = &[$(Key {
+            name: $name,
+            doc: &[$($doc),+],
+            default: $default,
+            range: keys!(@or Range::NONE $(, $range)?),
+            reloadable: $reload,
+            secret: keys!(@or false $(, $secret)?),
+            aliases: keys!(@or &[] $(, $aliases)?),
+            list: <$type as Setting>::LIST,
+            fits: |key, raw| <$type as Setting>::parse(key, raw).is_some(),
+            expected: <$type as Setting>::expected,
+            placeholder: <$type as Setting>::placeholder,
+        }),+];
+
+        /// A configuration with all its values.
+        #[derive(Clone)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        impl Config {
+            /// Builds the values from what the sources say.
+            pub(super) fn build(merged: &Layer) -> Result<Config, Problem> {
+                let mut keys = KEYS.iter();
+                // Fields are evaluated in the order of the table, so the keys keep step.
+                let mut next = || keys.next().expect("the table has a key for each field");
+                Ok(Config { $($field: value::<$type>(next(), merged)?,)+ })
+            }
+
+            /// Each key with its value as TOML, in the order of the table.
+            pub fn entries(&self) -> Vec<(&'static Key, String)> {
+                let mut keys = KEYS.iter();
+                let mut next = || keys.next().expect("the table has a key for each field");
+                vec![$({
+                    let key = next();
+                    (key, Setting::to_toml(&self.$field, key))
+                }),+]
+            }
+
+            /// This configuration with the values of `new` where SIGHUP applies them.
+            pub fn reloaded(&self, new: &Config) -> Config {
+                Config { $($field: if $reload { &new.$field } else { &self.$field }.clone(),)+ }
+            }
+        }
+    };
+    (@or $default:expr) => { $default };
+    (@or $default:expr, $given:expr) => { $given };
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.entries().into_iter().filter(|(key, _)| !key.secret);
+        f.debug_map().entries(shown.map(|(key, value)| (key.name, value))).finish()
+    }
+}
+
+keys! {
+    /// Where AMQP 0-9-1 clients connect. Port 0 takes a free port, `none` turns the listener off.
+    amqp_listen: Vec<SocketAddr> = "amqp_listen", default "127.0.0.1:5672";
+    reload false
+
+    /// The directory for everything that outlives the process.
+    data_dir: PathBuf = "data_dir", default "./leveret-data";
+    reload false
+
+    /// The user that a broker without any users is started with; an administrator.
+    default_user: String = "default_user", default "guest", aliases &["RABBITMQ_DEFAULT_USER"];
+    reload false
+
+    /// The password of that user.
+    default_pass: String = "default_pass", default "guest", aliases &["RABBITMQ_DEFAULT_PASS"],
+        secret true;
+    reload false
+
+    /// The virtual host that a broker without any is started with.
+    default_vhost: String = "default_vhost", default "/", aliases &["RABBITMQ_DEFAULT_VHOST"];
+    reload false
+
+    /// The product name announced to clients.
+    /// Some clients, such as kombu, change their behaviour if it is RabbitMQ.
+    product: String = "product", default "Leveret";
+    reload true
+
+    /// The name of the cluster announced to clients.
+    cluster_name: String = "cluster_name", default "leveret";
+    reload true
+
+    /// How often a connection must show life in both directions. Clients may ask for less; 0 is
+    /// never.
+    heartbeat: u16 = "heartbeat", default "60", range range(Unit::Seconds, 0, 65_535);
+    reload true
+
+    /// The largest frame, in either direction. Clients may ask for less.
+    frame_max: u32 = "frame_max", default "131072",
+        range range(Unit::Bytes, 8_192, 16_777_216);
+    reload true
+
+    /// The most channels a connection may have. Clients may ask for less.
+    channel_max: u16 = "channel_max", default "2047", range range(Unit::Count, 1, 65_535);
+    reload true
+
+    /// The largest body of a message.
+    max_message_size: u64 = "max_message_size", default "16777216",
+        range range(Unit::Bytes, 1, 536_870_912);
+    reload true
+
+    /// How long a client has from connecting until its connection is open.
+    handshake_timeout: Duration = "handshake_timeout", default "10000",
+        range range(Unit::Milliseconds, 100, 600_000);
+    reload true
+
+    /// How long the answer to a failed login is held back, to slow guessing down.
+    login_failure_delay: Duration = "login_failure_delay", default "3000",
+        range range(Unit::Milliseconds, 0, 60_000);
+    reload true
+
+    /// The largest frame before a client has logged in.
+    initial_frame_max: u32 = "initial_frame_max", default "8192",
+        range range(Unit::Bytes, 4_096, 1_048_576);
+    reload true
+
+    /// The most connections at a time, over all listeners. Further ones are closed at once.
+    connection_max: usize = "connection_max", default "65536",
+        range range(Unit::Count, 1, 4_194_304);
+    reload true
+
+    /// The most consumers a channel may have.
+    consumers_per_channel_max: usize = "consumer_max_per_channel", default "10000",
+        range range(Unit::Count, 1, 1_000_000);
+    reload true
+
+    /// How much may wait to be sent on one connection before its consumers get nothing more.
+    out_buffer_max_bytes: usize = "out_buffer_max", default "1MiB",
+        range range(Unit::Bytes, 65_536, 1_073_741_824);
+    reload false
+
+    /// How much is read from a connection at once.
+    read_buffer_bytes: usize = "read_buffer", default "128KiB",
+        range range(Unit::Bytes, 4_096, 16_777_216);
+    reload false
+
+    /// Above this use of memory publishers are blocked: a share of the machine's (or the
+    /// container's) memory, or bytes.
+    memory_high_watermark: Watermark = "memory.high_watermark", default "0.6",
+        range range(Unit::Bytes, 16_777_216, 1 << 50);
+    reload true
+
+    /// How many connections may wait to be accepted.
+    tcp_backlog: u32 = "tcp_listen_options.backlog", default "4096",
+        range range(Unit::Count, 1, 65_535);
+    reload false
+
+    /// Whether small packets are sent at once (TCP_NODELAY).
+    tcp_nodelay: bool = "tcp_listen_options.nodelay", default "true";
+    reload false
+
+    /// Which events are logged.
+    log_level: LogFilter = "log.level", default "info";
+    reload true
+
+    /// How events are written to standard error.
+    log_format: LogFormat = "log.format", default "text";
+    reload false
+
+    /// How many threads serve connections; 0 is one for each core.
+    worker_threads: usize = "worker_threads", default "0", range range(Unit::Count, 0, 1_024);
+    reload false
+}

@@ -1,0 +1,225 @@
+//! `leveret server`: starts the broker in the foreground, obeys signals, and stops it.
+//!
+//! SIGTERM and SIGINT stop it in good order, a second one at once. SIGHUP reads the configuration
+//! again.
+
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use leveret_server::{Options, Server};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config, ConfigArgs, Loaded};
+use crate::logging::{self, Log};
+
+/// Runs the broker until it is told to stop.
+pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
+    let loaded = config::load(arguments)?;
+    let log = logging::start(&loaded.config.log_level, loaded.config.log_format)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if loaded.config.worker_threads > 0 {
+        runtime.worker_threads(loaded.config.worker_threads);
+    }
+    let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(arguments, loaded, log, started));
+    // A task that still blocks must not keep the process from ending.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(
+    arguments: &ConfigArgs,
+    loaded: Loaded,
+    log: Log,
+    started: Instant,
+) -> anyhow::Result<()> {
+    let mut signals = StopSignals::new().context("cannot handle signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
+    let mut config = loaded.config;
+    let server = tokio::select! {
+        server = Server::start(options(&config)) => server,
+        () = signals.stop() => return Ok(()),
+    };
+    let server = server.map_err(|error| blame(&config, error))?;
+    announce(&server, started);
+    loop {
+        tokio::select! {
+            () = signals.stop() => break,
+            _ = hangup.recv() => reload(arguments, &mut config, &server, &log),
+        }
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::select! {
+        () = server.shutdown() => tracing::info!("stopped"),
+        () = signals.stop() => tracing::warn!("stopped at once, without closing connections"),
+    }
+    Ok(())
+}
+
+/// The signals that ask to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Prints the one line on standard output that says that the broker serves, and where.
+fn announce(server: &Server, started: Instant) {
+    let mut line = String::from("ready");
+    for address in server.amqp_addresses() {
+        line.push_str(&format!(" amqp={address}"));
+    }
+    let start_ms = started.elapsed().as_millis();
+    // A standard output that is closed is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "{line} start_ms={start_ms}");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, amqp = ?server.amqp_addresses(), start_ms, "ready");
+}
+
+/// Reads the configuration again and applies what can be applied; keeps the old one if it is wrong.
+fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Log) {
+    let new = match config::load(arguments) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => {
+            tracing::error!(%problems, "configuration not reloaded");
+            return;
+        }
+    };
+    let changes = config::changes(config, &new);
+    *config = config.reloaded(&new);
+    server.reload(options(config));
+    if let Err(error) = log.set_filter(&config.log_level) {
+        tracing::error!(%error, "cannot change the log level");
+    }
+    for change in &changes {
+        let (key, old, new) = (change.key.name, &change.old, &change.new);
+        if change.key.reloadable {
+            tracing::info!(key, %old, %new, "configuration key changed");
+        } else {
+            tracing::warn!(key, %old, %new, "configuration key needs a restart to change");
+        }
+    }
+    tracing::info!(changes = changes.len(), "configuration reloaded");
+}
+
+/// The server's options from the configuration.
+fn options(config: &Config) -> Options {
+    let config = config.clone();
+    let memory = config::machine_memory_bytes();
+    Options {
+        amqp_listen: config.amqp_listen,
+        product: config.product,
+        cluster_name: config.cluster_name,
+        default_user: config.default_user,
+        default_pass: config.default_pass,
+        default_vhost: config.default_vhost,
+        heartbeat_secs: config.heartbeat,
+        frame_max: config.frame_max,
+        channel_max: config.channel_max,
+        max_message_size: config.max_message_size,
+        handshake_timeout: config.handshake_timeout,
+        login_failure_delay: config.login_failure_delay,
+        initial_frame_max: config.initial_frame_max,
+        connection_max: config.connection_max,
+        out_buffer_max_bytes: config.out_buffer_max_bytes,
+        consumers_per_channel_max: config.consumers_per_channel_max,
+        memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),
+        backlog: config.tcp_backlog,
+        nodelay: config.tcp_nodelay,
+    }
+}
+
+/// Says which address could not be had, and what to do about it.
+fn blame(config: &Config, error: std::io::Error) -> anyhow::Error {
+    let same = |address: &&SocketAddr| {
+        TcpListener::bind(address).is_err_and(|again| again.kind() == error.kind())
+    };
+    // The error does not name its address, so each is tried once more.
+    let Some(address) = config.amqp_listen.iter().find(same) else {
+        return anyhow!(error).context("cannot start");
+    };
+    match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "cannot listen on {address}: the address is in use, perhaps by another broker; stop \
+             it, or choose another address with --amqp-listen ADDR:PORT (port 0 takes a free one)"
+        ),
+        ErrorKind::PermissionDenied => anyhow!(
+            "cannot listen on {address}: permission denied; ports below 1024 are privileged, \
+             choose another one with --amqp-listen ADDR:PORT"
+        ),
+        ErrorKind::AddrNotAvailable => anyhow!(
+            "cannot listen on {address}: this machine has no such address; choose another one \
+             with --amqp-listen ADDR:PORT"
+        ),
+        _ => anyhow!(error).context(format!("cannot listen on {address}")),
+    }
+}
+
+/// Stands in for `leveret-server` until that crate offers these.
+mod leveret_server {
+    #![allow(dead_code, missing_docs, clippy::unused_async)]
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    pub struct Options {
+        pub amqp_listen: Vec<SocketAddr>,
+        pub product: String,
+        pub cluster_name: String,
+        pub default_user: String,
+        pub default_pass: String,
+        pub default_vhost: String,
+        pub heartbeat_secs: u16,
+        pub frame_max: u32,
+        pub channel_max: u16,
+        pub max_message_size: u64,
+        pub handshake_timeout: Duration,
+        pub login_failure_delay: Duration,
+        pub initial_frame_max: u32,
+        pub connection_max: usize,
+        pub out_buffer_max_bytes: usize,
+        pub consumers_per_channel_max: usize,
+        pub memory_high_watermark_bytes: u64,
+        pub backlog: u32,
+        pub nodelay: bool,
+    }
+
+    pub struct Server(Vec<std::net::TcpListener>, Vec<SocketAddr>);
+
+    impl Server {
+        pub async fn start(options: Options) -> std::io::Result<Server> {
+            let sockets: Vec<_> = options
+                .amqp_listen
+                .iter()
+                .map(std::net::TcpListener::bind)
+                .collect::<Result<_, _>>()?;
+            let addresses = sockets.iter().map(|s| s.local_addr()).collect::<Result<_, _>>()?;
+            Ok(Server(sockets, addresses))
+        }
+        pub fn amqp_addresses(&self) -> &[SocketAddr] {
+            &self.1
+        }
+        pub fn reload(&self, _: Options) {}
+        pub async fn shutdown(self) {}
+    }
+}

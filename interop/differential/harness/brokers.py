@@ -1,0 +1,126 @@
+"""Starts the two brokers on free ports in temporary directories, and stops them."""
+
+import os
+import pathlib
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from . import wire
+
+START_TIMEOUT_S = 90
+STOP_TIMEOUT_S = 10
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+class Broker:
+    """A process group of ours with its temporary directory."""
+
+    def __init__(self, name: str, command: list, environment: dict):
+        self.name = name
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"differential-{name}-"))
+        self.directory.chmod(0o777)  # a packaged RabbitMQ changes to a user of its own
+        fill = {"DIR": str(self.directory)}
+        self.log = self.directory / "output.log"
+        self.process = subprocess.Popen(
+            [part.format(**fill) for part in command],
+            env=os.environ | {k: v.format(**fill) for k, v in environment.items()},
+            cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=self.log.open("wb"), start_new_session=True)
+        self.lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.uri = None
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.decode(errors="replace"))
+        self.lines.put(None)
+
+    def fail(self, why: str):
+        tail = self.log.read_text(errors="replace")[-2000:]
+        self.stop()
+        raise SystemExit(f"{self.name} {why}\n{tail}")
+
+    def has_died(self) -> bool:
+        return self.process.poll() is not None
+
+    def stop(self):
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.process.pid, sign)
+                self.process.wait(STOP_TIMEOUT_S)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def start_leveret() -> Broker:
+    binary = os.environ.get("LEVERET_BIN") or str(ROOT / "target/release/leveret")
+    if not os.access(binary, os.X_OK):
+        raise SystemExit(f"no leveret at {binary}: build it, or set LEVERET_BIN")
+    off = [part for kind in ("management", "metrics") for part in (f"--{kind}-listen", "none")]
+    broker = Broker(
+        "leveret",
+        [binary, "server", "--amqp-listen", "127.0.0.1:0", "--data-dir", "{DIR}/data", *off], {})
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            line = broker.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            broker.fail("did not say that it is ready")
+        if line is None:
+            broker.fail("ended before it was ready")
+        ready = re.search(r"\bready\b.*\bamqp=(\S+)", line)
+        if ready:
+            broker.uri = f"amqp://guest:guest@{ready[1]}"
+            return broker
+
+
+def start_rabbitmq() -> Broker:
+    server = os.environ.get("RABBITMQ_SERVER") or shutil.which("rabbitmq-server")
+    if server is None:
+        raise SystemExit("no rabbitmq-server found: set RABBITMQ_SERVER, or use --against-recorded")
+    port, distribution_port = _free_ports(2)
+    broker = Broker("rabbitmq", [server], {
+        "HOME": "{DIR}",
+        "RABBITMQ_NODENAME": f"differential{os.getpid()}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_MNESIA_BASE": "{DIR}/mnesia",
+        "RABBITMQ_LOG_BASE": "{DIR}/log",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": "{DIR}/no-plugins",
+        "RABBITMQ_CONFIG_FILE": "{DIR}/no-configuration",
+        "RABBITMQ_CONF_ENV_FILE": "{DIR}/no-environment",
+    })
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _greets(port):
+        if broker.has_died() or time.monotonic() > deadline:
+            broker.fail("did not start")
+        time.sleep(0.2)
+    broker.uri = f"amqp://guest:guest@127.0.0.1:{port}"
+    return broker
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [it.getsockname()[1] for it in sockets]
+    for it in sockets:
+        it.close()
+    return ports
+
+
+def _greets(port: int) -> bool:
+    """Whether something there answers the protocol header with a frame."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 2) as it:
+            it.sendall(wire.PROTOCOL_HEADER)
+            return it.recv(1) == b"\x01"
+    except OSError:
+        return False
