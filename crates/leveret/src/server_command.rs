@@ -4,7 +4,6 @@
 //! again.
 
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -45,7 +44,7 @@ async fn serve(
         server = Server::start(options(&config)) => server,
         () = signals.stop() => return Ok(()),
     };
-    let server = server.map_err(|error| blame(&config, error))?;
+    let server = server.map_err(advise)?;
     announce(&server, started);
     loop {
         tokio::select! {
@@ -144,82 +143,20 @@ fn options(config: &Config) -> Options {
         connection_max: config.connection_max,
         out_buffer_max_bytes: config.out_buffer_max_bytes,
         consumers_per_channel_max: config.consumers_per_channel_max,
+        transaction_max_bytes: config.transaction_max_bytes,
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),
         backlog: config.tcp_backlog,
         nodelay: config.tcp_nodelay,
     }
 }
 
-/// Says which address could not be had, and what to do about it.
-fn blame(config: &Config, error: std::io::Error) -> anyhow::Error {
-    let same = |address: &&SocketAddr| {
-        TcpListener::bind(address).is_err_and(|again| again.kind() == error.kind())
+/// Adds what can be done to an error that names the address.
+fn advise(error: std::io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => "another broker may run there: stop it, or choose another address",
+        ErrorKind::PermissionDenied => "ports below 1024 are privileged: choose another one",
+        ErrorKind::AddrNotAvailable => "this machine has no such address: choose another one",
+        _ => return error.into(),
     };
-    // The error does not name its address, so each is tried once more.
-    let Some(address) = config.amqp_listen.iter().find(same) else {
-        return anyhow!(error).context("cannot start");
-    };
-    match error.kind() {
-        ErrorKind::AddrInUse => anyhow!(
-            "cannot listen on {address}: the address is in use, perhaps by another broker; stop \
-             it, or choose another address with --amqp-listen ADDR:PORT (port 0 takes a free one)"
-        ),
-        ErrorKind::PermissionDenied => anyhow!(
-            "cannot listen on {address}: permission denied; ports below 1024 are privileged, \
-             choose another one with --amqp-listen ADDR:PORT"
-        ),
-        ErrorKind::AddrNotAvailable => anyhow!(
-            "cannot listen on {address}: this machine has no such address; choose another one \
-             with --amqp-listen ADDR:PORT"
-        ),
-        _ => anyhow!(error).context(format!("cannot listen on {address}")),
-    }
-}
-
-/// Stands in for `leveret-server` until that crate offers these.
-mod leveret_server {
-    #![allow(dead_code, missing_docs, clippy::unused_async)]
-    use std::net::SocketAddr;
-    use std::time::Duration;
-
-    pub struct Options {
-        pub amqp_listen: Vec<SocketAddr>,
-        pub product: String,
-        pub cluster_name: String,
-        pub default_user: String,
-        pub default_pass: String,
-        pub default_vhost: String,
-        pub heartbeat_secs: u16,
-        pub frame_max: u32,
-        pub channel_max: u16,
-        pub max_message_size: u64,
-        pub handshake_timeout: Duration,
-        pub login_failure_delay: Duration,
-        pub initial_frame_max: u32,
-        pub connection_max: usize,
-        pub out_buffer_max_bytes: usize,
-        pub consumers_per_channel_max: usize,
-        pub memory_high_watermark_bytes: u64,
-        pub backlog: u32,
-        pub nodelay: bool,
-    }
-
-    pub struct Server(Vec<std::net::TcpListener>, Vec<SocketAddr>);
-
-    impl Server {
-        pub async fn start(options: Options) -> std::io::Result<Server> {
-            let sockets: Vec<_> = options
-                .amqp_listen
-                .iter()
-                .map(std::net::TcpListener::bind)
-                .collect::<Result<_, _>>()?;
-            let addresses = sockets.iter().map(|s| s.local_addr()).collect::<Result<_, _>>()?;
-            Ok(Server(sockets, addresses))
-        }
-        pub fn amqp_addresses(&self) -> &[SocketAddr] {
-            &self.1
-        }
-        pub fn reload(&self, _: Options) {}
-        pub async fn shutdown(self) {}
-    }
+    anyhow!("{error}; {advice} with --amqp-listen ADDR:PORT (port 0 takes a free one)")
 }

@@ -121,7 +121,7 @@ fn a_taken_port_is_named_with_a_way_out() {
     let output = leveret().args(["server", "--amqp-listen", &address]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains(&format!("cannot listen on {address}: the address is in use")), "{text}");
+    assert!(text.contains(&format!("cannot listen on {address}: ")), "{text}");
     assert!(text.contains("another broker") && text.contains("--amqp-listen"), "{text}");
     assert!(!text.contains("panicked"), "{text}");
 }

@@ -1,1 +1,143 @@
-//! The running process: listeners, sessions, flow control, shutdown.
+//! The running process: listeners, sessions, flow control, shutdown. The async world; what a queue
+//! does with a message is none of its business.
+//!
+//! `net` moves bytes, `session` turns them into verbs of the broker, `shared` is what all
+//! connections have in common.
+
+mod clock;
+mod net;
+mod options;
+mod session;
+mod shared;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_broker::broker::Broker;
+use leveret_broker::log::NoLog;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use options::Options;
+
+use net::listener::{accept, listen};
+use net::mailbox::Notice;
+use shared::Shared;
+
+/// How long a shutdown waits for clients to answer their close.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the end of a memory alarm is looked for.
+const ALARM_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts to listen and serve. The error names the address that cannot be listened on.
+    pub async fn start(options: Options) -> std::io::Result<Self> {
+        let broker = Broker::new(Arc::new(NoLog::default()), seed()?);
+        broker.add_vhost(&options.default_vhost);
+        broker.put_user(&options.default_user, &options.default_pass);
+        let mut listeners = Vec::new();
+        for address in &options.amqp_listen {
+            let listener = listen(*address, &options).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            })?;
+            listeners.push(listener);
+        }
+        let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let shared = Arc::new(Shared::new(broker, options));
+        let mut tasks = vec![
+            tokio::spawn(keep_time(Arc::clone(&shared))),
+            tokio::spawn(watch_alarm(Arc::clone(&shared))),
+        ];
+        for listener in listeners {
+            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
+        }
+        Ok(Self { shared, addresses, tasks })
+    }
+
+    /// Where AMQP is served, with the ports that were picked for port 0.
+    pub fn amqp_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes new options; those that connections read at their start hold for new connections.
+    pub fn reload(&self, options: Options) {
+        self.shared.options.store(Arc::new(options));
+    }
+
+    /// Stops to listen, closes every connection with 320 and waits until they are gone.
+    pub async fn shutdown(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let reason = "broker forced connection closure with reason 'shutdown'";
+        self.shared.broadcast(&Notice::Close(reason.to_owned()));
+        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
+        loop {
+            let ended = self.shared.connection_ended.notified();
+            let open = self.shared.connection_count();
+            if open == 0 {
+                return;
+            }
+            if timeout_at(deadline, ended).await.is_err() {
+                tracing::warn!(open, "connections did not close in time");
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A secret for the names that the broker makes up.
+fn seed() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    Ok(seed)
+}
+
+/// Has the broker do what is due: expired messages, leases that ran out.
+async fn keep_time(shared: Arc<Shared>) {
+    let changed = Arc::new(Notify::new());
+    let waker = Arc::clone(&changed);
+    shared.broker.on_alarm_change(move || waker.notify_one());
+    loop {
+        match shared.broker.next_alarm() {
+            Some(at) => {
+                tokio::select! {
+                    () = sleep(clock::until(at)) => shared.broker.tick(clock::now()),
+                    () = changed.notified() => {}
+                }
+            }
+            None => changed.notified().await,
+        }
+    }
+}
+
+/// While the memory alarm is on, looks for its end.
+async fn watch_alarm(shared: Arc<Shared>) {
+    loop {
+        shared.alarm_raised.notified().await;
+        while !shared.relax_memory() {
+            sleep(ALARM_INTERVAL).await;
+        }
+    }
+}

@@ -53,9 +53,9 @@ class Scenario:
         self.connections = []
         self._helper = None
 
-    def name(self, label: str) -> str:
+    def name(self, label: str, length: int = 0) -> str:
         """A unique name for a queue or an exchange; shown as {label}, deleted at the end."""
-        return self.names.name(label)
+        return self.names.name(label, length)
 
     def note(self, text: str):
         self.transcript.add(f"# {text}")
@@ -194,8 +194,10 @@ class Connection:
             self.send("connection_tune_ok", channel_max=self.channel_max,
                       frame_max=self.frame_max, heartbeat=heartbeat)
             self.send("connection_open", virtual_host=vhost or address.vhost)
-            self.wait("connection_open_ok")
+            tune = self.wait("connection_open_ok")
         self.silent = silence
+        if tune is None and not log:
+            self.log("# the connection does not open")
         return self
 
     def send(self, key: str, **fields):
@@ -213,12 +215,9 @@ class Connection:
         self.channels[number] = channel
         if self.ended or self.closing:
             return channel.skip("channel.open")
-        silence, self.silent = self.silent, True
-        channel.send("channel_open")
-        reply = channel.wait("channel_open_ok")
-        self.silent = silence
-        if reply is None:
-            self.log(f"channel {number} does not open")
+        if channel.silent_call("channel_open") is None:
+            self.log(f"# channel {number} does not open")
+            channel.is_gone = True
         return channel
 
     def bare_channel(self, number: int) -> "Channel":

@@ -28,9 +28,9 @@ class Names:
     def __init__(self, prefix: str):
         self.prefix, self.given, self.seen = prefix, {}, {}
 
-    def name(self, label: str) -> str:
-        """A name no other run uses."""
-        name = f"{self.prefix}{label}"
+    def name(self, label: str, length: int = 0) -> str:
+        """A name no other run uses, filled up to `length`."""
+        name = f"{self.prefix}{label}".ljust(length, "x")
         self.given[name] = "{" + label + "}"
         return name
 

@@ -80,7 +80,7 @@ _FIXED = {
     "t": ">B", "b": ">b", "B": ">B", "s": ">h", "u": ">H", "I": ">i", "i": ">I",
     "l": ">q", "L": ">q", "T": ">Q",
 }
-_LONGEST_STRING = 200
+_LONGEST_STRING = 512
 
 
 def render_text(octets: bytes) -> str:

@@ -41,8 +41,12 @@ REPLIES = {key: {_key(reply) for reply in spec.valid_responses} for key, spec in
 
 def _defaults(spec):
     signature = inspect.signature(spec.__init__)
-    defaults = {k: p.default for k, p in signature.parameters.items() if k != "self"}
-    return defaults | {"out_of_band": ""} if "out_of_band" in defaults else defaults
+    defaults = {k: p.default for k, p in signature.parameters.items() if k in spec.__slots__}
+    zero = {"short": 0, "long": 0, "longlong": 0, "shortstr": ""}
+    return {
+        field: zero.get(spec.amqp_type(field)) if value is None or field == "out_of_band" else value
+        for field, value in defaults.items()
+    }
 
 
 DEFAULTS = {key: _defaults(spec) for key, spec in SPECS.items()}

@@ -150,15 +150,16 @@ def alternate_exchange_of_a_wrong_type(s):
 @scenario
 def line_ends_are_stripped_from_names(s):
     ch = s.channel()
-    x = s.name("x")
-    ch.exchange_declare(exchange=x[:-1] + "\r\n" + x[-1:] + "\n")
-    ch.exchange_declare(exchange=x, passive=True)
+    a, ab = s.name("a"), s.name("ab")
+    ch.exchange_declare(exchange=f"\r{a}\r\nb\n")
+    ch.exchange_declare(exchange=ab, passive=True)
+    ch.exchange_declare(exchange=f"{a}\nb", passive=True)
 
 
 @scenario
 def name_of_255_octets(s):
     ch = s.channel()
-    ch.exchange_declare(exchange=s.name("x" * (255 - len(s.name("")))))
+    ch.exchange_declare(exchange=s.name("x", length=255))
 
 
 @scenario

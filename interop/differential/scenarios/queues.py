@@ -181,15 +181,20 @@ def redeclare_a_server_named_queue(s):
 @scenario
 def line_ends_are_stripped_from_names(s):
     ch = s.channel()
-    q = s.name("q")
-    ch.queue_declare(queue=q[:-1] + "\r\n" + q[-1:] + "\n")
-    ch.queue_declare(queue=q, passive=True)
+    a, ab = s.name("a"), s.name("ab")
+    ch.queue_declare(queue=f"\r{a}\r\nb\n")
+    ch.queue_declare(queue=ab, passive=True)
+    ch.queue_declare(queue=f"{a}\nb", passive=True)
+    ch.publish("", f"{a}\nb", "x", mandatory=True)
+    ch.sync()
+    ch.queue_delete(queue=f"{a}\nb")
+    ch.queue_declare(queue=ab, passive=True)
 
 
 @scenario
 def name_of_255_octets(s):
     ch = s.channel()
-    q = s.name("q" * (255 - len(s.name(""))))
+    q = s.name("q", length=255)
     ch.queue_declare(queue=q)
     ch.publish("", q, "x")
     ch.basic_get(queue=q, no_ack=True)

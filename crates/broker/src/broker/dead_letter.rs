@@ -28,6 +28,7 @@ impl Broker {
                     batch.publish(message);
                     let finished = batch.finish();
                     position = position.max(finished.position);
+                    self.count_memory(finished.memory_change);
                     if let Some(at) = finished.alarm {
                         self.timers.set(&target, at);
                     }

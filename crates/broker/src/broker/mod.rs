@@ -10,7 +10,7 @@ mod reply_to;
 mod timers;
 mod transaction;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
@@ -53,6 +53,7 @@ pub struct Broker {
     next_id: AtomicU64,
     replies: Replies,
     timers: Timers,
+    memory_bytes: AtomicI64,
 }
 
 impl std::fmt::Debug for Broker {
@@ -73,6 +74,7 @@ impl Broker {
             next_id: AtomicU64::new(1),
             replies: Replies::default(),
             timers: Timers::default(),
+            memory_bytes: AtomicI64::new(0),
         }
     }
 
@@ -172,8 +174,21 @@ impl Broker {
         (applied, position)
     }
 
+    /// Bytes of memory that the messages in all queues take. A message in several queues counts in
+    /// each, so this is more than the truth, never less.
+    pub fn memory_bytes(&self) -> u64 {
+        u64::try_from(self.memory_bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    fn count_memory(&self, change: i64) {
+        if change != 0 {
+            self.memory_bytes.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
     /// Acts on what a queue asks for after its batch.
     fn finished(&self, queue: &Arc<QueueHandle>, finished: Finished, now: Timestamp) -> Position {
+        self.count_memory(finished.memory_change);
         if let Some(at) = finished.alarm {
             self.timers.set(queue, at);
         }

@@ -199,7 +199,7 @@ impl Broker {
             return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
         }
         let ready = batch.delete();
-        drop(batch);
+        self.finished(queue, batch.finish(), now);
         Ok((ready, self.remove_queue(&writer, queue)))
     }
 
@@ -223,7 +223,7 @@ impl Broker {
             return;
         }
         batch.delete();
-        drop(batch);
+        self.finished(queue, batch.finish(), now);
         self.remove_queue(&writer, queue);
     }
 

@@ -1,11 +1,11 @@
 //! From a publish, its content header and its body chunks to a [`Message`].
 
 use bytes::Bytes;
-use leveret_wire::amqp091::properties::Properties;
+use leveret_wire::amqp091::properties::{BasicProperties, Properties};
 use leveret_wire::amqp091::table::Value;
 
-use super::headers::strip_header;
 use super::{HeaderTable, Message};
+use crate::broker::{REPLY_TO, REPLY_TO_PREFIX};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::Name;
 
@@ -30,34 +30,32 @@ pub struct MessageBuilder {
     body_size: usize,
     /// Further routing keys from the CC and BCC headers.
     pub extra_keys: Vec<Name>,
-    has_headers: bool,
 }
 
 impl MessageBuilder {
     /// Starts from the publish and its content header. `properties` are the raw flags and list,
-    /// `user` is the authenticated user, that a user-id property must equal
-    /// (RabbitMQ: Validated User-ID).
+    /// `user` is the authenticated user, that a user-id property must equal (RabbitMQ: Validated
+    /// User-ID), `reply_token` completes a `reply-to` of `amq.rabbitmq.reply-to`.
     pub fn new(
         exchange: &str,
         routing_key: &str,
         properties: &[u8],
         body_size: u64,
         user: &str,
+        reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
         let parsed = Properties::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
         check_user(&parsed, user)?;
         let expiration_ms = expiration(&parsed)?;
         let headers = parsed.headers.map(HeaderTable::new);
         let mut extra_keys = Vec::new();
-        let mut stripped = None;
         if let Some(headers) = &headers {
             collect_keys(headers, "CC", &mut extra_keys)?;
             collect_keys(headers, "BCC", &mut extra_keys)?;
-            if headers.get("BCC").is_some() {
-                stripped = Some(strip_header(&parsed, "BCC"));
-            }
         }
-        let properties = stripped.as_deref().unwrap_or(properties);
+        let has_bcc = headers.is_some_and(|headers| headers.get("BCC").is_some());
+        let rewritten = rewrite(&parsed, has_bcc, reply_token)?;
+        let properties = rewritten.as_deref().unwrap_or(properties);
         let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
         let head = exchange.len() + routing_key.len() + properties.len();
         let mut block = Vec::with_capacity(head + body_size.min(RESERVE_MAX));
@@ -73,8 +71,7 @@ impl MessageBuilder {
             persistent: parsed.delivery_mode == Some(2),
             expiration_ms,
         };
-        let has_headers = headers.is_some();
-        Ok(Self { block, message, body_size, extra_keys, has_headers })
+        Ok(Self { block, message, body_size, extra_keys })
     }
 
     fn body_start(&self) -> usize {
@@ -96,17 +93,37 @@ impl MessageBuilder {
         Ok(())
     }
 
-    /// Whether the content header has a headers table.
-    pub fn has_headers(&self) -> bool {
-        self.has_headers
-    }
-
     /// The message, once [`Self::missing`] is 0.
     pub fn finish(mut self) -> (Message, Vec<Name>) {
         debug_assert_eq!(self.missing(), 0, "the body is complete");
         self.message.block = Bytes::from(self.block);
         (self.message, self.extra_keys)
     }
+}
+
+/// The properties encoded again, where they may not stay as they came.
+fn rewrite(
+    properties: &Properties<'_>,
+    has_bcc: bool,
+    reply_token: Option<&str>,
+) -> Result<Option<Vec<u8>>, PublishRefusal> {
+    let wants_replies = properties.reply_to == Some(REPLY_TO);
+    if !has_bcc && !wants_replies {
+        return Ok(None);
+    }
+    let mut owned = BasicProperties::from(properties);
+    if let (true, Some(headers)) = (has_bcc, &mut owned.headers) {
+        headers.0.retain(|(key, _)| key != "BCC");
+    }
+    if wants_replies {
+        let Some(token) = reply_token else {
+            return refuse("fast reply consumer does not exist".to_owned());
+        };
+        owned.reply_to = Some(format!("{REPLY_TO_PREFIX}{token}"));
+    }
+    let mut encoded = Vec::new();
+    owned.encode(&mut encoded);
+    Ok(Some(encoded))
 }
 
 fn check_user(properties: &Properties<'_>, user: &str) -> Result<(), PublishRefusal> {

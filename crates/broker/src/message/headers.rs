@@ -1,6 +1,6 @@
-//! Reading and rewriting a message's headers table.
+//! Reading a message's headers table.
 
-use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::properties::Properties;
 use leveret_wire::amqp091::table::{Table, Value};
 
 use super::Message;
@@ -27,15 +27,4 @@ impl Message {
     pub fn headers(&self) -> Option<HeaderTable<'_>> {
         Properties::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
     }
-}
-
-/// The properties without the header `name`, encoded again.
-pub fn strip_header(properties: &Properties<'_>, name: &str) -> Vec<u8> {
-    let mut owned = BasicProperties::from(properties);
-    if let Some(headers) = &mut owned.headers {
-        headers.0.retain(|(key, _)| key != name);
-    }
-    let mut encoded = Vec::new();
-    owned.encode(&mut encoded);
-    encoded
 }

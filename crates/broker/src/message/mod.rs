@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::{MessageBuilder, PublishRefusal};
 pub use death::{Buried, Burial};
-pub use headers::{HeaderTable, strip_header};
+pub use headers::HeaderTable;
 pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
 
 use crate::ids::Timestamp;

@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 
 use super::consumers::Turn;
-use super::messages::Slot;
+use super::messages::{Messages, Slot};
 use super::{ConsumerSpec, Context, Delivery, Queue, QueueHandle};
 use crate::definitions::Overflow;
 use crate::error::{Refusal, RefusalKind};
@@ -92,6 +92,8 @@ pub struct Finished {
     pub position: Position,
     /// When the queue wants to be looked at again.
     pub alarm: Option<Timestamp>,
+    /// Bytes of messages that the queue holds more than before.
+    pub memory_change: i64,
     /// What is to be done outside of the lock.
     pub effects: Effects,
 }
@@ -103,6 +105,7 @@ pub struct Batch<'a> {
     context: Context<'a>,
     entries: Vec<Entry>,
     effects: Effects,
+    bytes_before: u64,
 }
 
 impl<'a> Batch<'a> {
@@ -111,7 +114,9 @@ impl<'a> Batch<'a> {
         queue: MutexGuard<'a, Queue>,
         context: Context<'a>,
     ) -> Self {
-        Self { handle, queue, context, entries: Vec::new(), effects: Effects::default() }
+        let bytes_before = queue.messages.bytes();
+        let (entries, effects) = (Vec::new(), Effects::default());
+        Self { handle, queue, context, entries, effects, bytes_before }
     }
 
     /// The queue was deleted while the caller held on to it.
@@ -308,7 +313,7 @@ impl<'a> Batch<'a> {
     pub fn delete(&mut self) -> usize {
         let ready = self.queue.messages.ready();
         self.queue.deleted = true;
-        self.queue.messages.drain_ready();
+        self.queue.messages = Messages::new(0);
         self.queue.consumers.cancel_all();
         ready
     }
@@ -411,8 +416,9 @@ pub fn finish_all<'a>(
             batch.context.log.append(&batch.entries);
         }
         let alarm = batch.alarm();
+        let memory_change = batch.queue.messages.bytes() as i64 - batch.bytes_before as i64;
         let Batch { handle, queue, effects, .. } = batch;
         drop(queue);
-        each(handle, Finished { position, alarm, effects });
+        each(handle, Finished { position, alarm, memory_change, effects });
     }
 }

@@ -58,6 +58,7 @@ pub(super) struct Messages {
     last_seq: u64,
     ready: usize,
     ready_bytes: u64,
+    unacked_bytes: u64,
 }
 
 impl Messages {
@@ -69,6 +70,7 @@ impl Messages {
             last_seq: 0,
             ready: 0,
             ready_bytes: 0,
+            unacked_bytes: 0,
         }
     }
 
@@ -78,6 +80,12 @@ impl Messages {
 
     pub(super) fn ready_bytes(&self) -> u64 {
         self.ready_bytes
+    }
+
+    /// Memory of all messages, ready and out.
+    pub(super) fn bytes(&self) -> u64 {
+        let all = self.ready + self.unacked.len();
+        self.ready_bytes + self.unacked_bytes + (all * size_of::<Slot>()) as u64
     }
 
     pub(super) fn unacked(&self) -> usize {
@@ -149,12 +157,16 @@ impl Messages {
 
     /// Notes a message as out for delivery.
     pub(super) fn hold(&mut self, slot: Slot, consumer: Option<ConsumerId>) {
+        self.unacked_bytes += slot.message.body_len() as u64;
         self.unacked.insert(slot.seq, Unacked { slot, consumer });
     }
 
     /// Takes a message that was out.
     pub(super) fn take_unacked(&mut self, seq: Seq) -> Option<Unacked> {
         let taken = self.unacked.remove(&seq);
+        if let Some(taken) = &taken {
+            self.unacked_bytes -= taken.slot.message.body_len() as u64;
+        }
         if self.unacked.is_empty() && self.unacked.capacity() > 1024 {
             self.unacked.shrink_to(64);
         }

@@ -195,7 +195,15 @@ keys! {
     amqp_listen: Vec<SocketAddr> = "amqp_listen", default "127.0.0.1:5672";
     reload false
 
-    /// The directory for everything that outlives the process.
+    /// Where the management interface will listen. There is none yet, so it can only be `none`.
+    management_listen: Vec<SocketAddr> = "management_listen", default "none";
+    reload false
+
+    /// Where metrics will be served. There are none yet, so it can only be `none`.
+    metrics_listen: Vec<SocketAddr> = "metrics_listen", default "none";
+    reload false
+
+    /// The directory for what outlives the process. Nothing is written to it yet.
     data_dir: PathBuf = "data_dir", default "./leveret-data";
     reload false
 
@@ -261,7 +269,7 @@ keys! {
     reload true
 
     /// The most consumers a channel may have.
-    consumers_per_channel_max: usize = "consumer_max_per_channel", default "10000",
+    consumers_per_channel_max: usize = "consumer_max_per_channel", default "65536",
         range range(Unit::Count, 1, 1_000_000);
     reload true
 
@@ -270,10 +278,10 @@ keys! {
         range range(Unit::Bytes, 65_536, 1_073_741_824);
     reload false
 
-    /// How much is read from a connection at once.
-    read_buffer_bytes: usize = "read_buffer", default "128KiB",
-        range range(Unit::Bytes, 4_096, 16_777_216);
-    reload false
+    /// How much the publishes of one open transaction may hold.
+    transaction_max_bytes: usize = "transaction_max", default "256MiB",
+        range range(Unit::Bytes, 65_536, 1 << 40);
+    reload true
 
     /// Above this use of memory publishers are blocked: a share of the machine's (or the
     /// container's) memory, or bytes.

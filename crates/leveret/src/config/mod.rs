@@ -116,20 +116,28 @@ fn check(layer: &Layer, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The rules between keys.
+/// The rules that no single key's type can hold.
 fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
+    let source =
+        |name: &str| merged.get(name).map_or(Source::Default, |(_, source)| source.clone());
+    let mut problems = Vec::new();
+    let future = [
+        ("management_listen", &config.management_listen),
+        ("metrics_listen", &config.metrics_listen),
+    ];
+    for (name, _) in future.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
+        let text = format!("{name}: leveret does not have this listener yet; it must be \"none\"");
+        problems.push(Problem::new(source(name), text));
+    }
     if config.initial_frame_max > config.frame_max {
-        let source = merged
-            .get("initial_frame_max")
-            .or_else(|| merged.get("frame_max"))
-            .map_or(Source::Default, |(_, source)| source.clone());
+        let set = ["initial_frame_max", "frame_max"].into_iter().find(|n| merged.contains_key(n));
         let text = format!(
             "initial_frame_max ({}) must not be larger than frame_max ({})",
             config.initial_frame_max, config.frame_max
         );
-        return Err(Problems::one(Problem::new(source, text)));
+        problems.push(Problem::new(source(set.unwrap_or_default()), text));
     }
-    Ok(())
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
 }
 
 /// One key whose value differs between two configurations.

@@ -1,0 +1,222 @@
+//! The task of one connection: reads, gives the bytes to the session, writes what it answers.
+//!
+//! One future polls everything by hand, so that a turn is: mail, one vectored write, one large
+//! read. The read goes into memory that all connections of a thread share; only the tail of a frame
+//! that is not whole is kept, so that an idle connection holds no buffer.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use leveret_broker::ids::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::mailbox::Mailbox;
+use super::out_buffer::OutBuffer;
+use crate::clock;
+use crate::session::amqp091::Session;
+
+/// One read takes at most this much.
+const READ_MAX: usize = 128 * 1024;
+/// A kept tail up to this size is copied in front of the next read; a larger one grows in place.
+const TAIL_COPY_MAX: usize = 16 * 1024;
+/// Turns before other tasks get their turn.
+const TURNS_MAX: usize = 16;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TAIL_COPY_MAX + READ_MAX]);
+}
+
+struct Driver<S> {
+    stream: S,
+    session: Session,
+    mailbox: Arc<Mailbox>,
+    /// Received, not used by the session yet.
+    tail: Vec<u8>,
+    /// The session stopped before it had looked at all of `tail`.
+    stalled: bool,
+    /// The peer has sent its end of file.
+    read_closed: bool,
+    sleep_at: Option<Timestamp>,
+}
+
+/// Serves one connection until it ends; whatever it held is released before this returns.
+pub(crate) async fn serve<S>(stream: S, session: Session)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mailbox = Arc::clone(session.mailbox());
+    let mut driver = Driver {
+        stream,
+        session,
+        mailbox,
+        tail: Vec::new(),
+        stalled: false,
+        read_closed: false,
+        sleep_at: None,
+    };
+    let mut sleep = pin!(sleep_until(Instant::now()));
+    let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
+    if let Err(error) = end {
+        tracing::debug!(%error, "connection lost");
+    }
+    driver.session.release_all();
+    // Close in good order, as far as the peer lets us.
+    let _ = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx)).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> Poll<io::Result<()>> {
+        self.mailbox.register(cx.waker());
+        for _ in 0..TURNS_MAX {
+            let mut progress = self.take_mail();
+            progress |= self.write(cx)?;
+            self.session.release_room();
+            if self.session.is_ended() && self.session.out().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            progress |= self.read(cx)?;
+            if self.read_closed {
+                return Poll::Ready(Ok(()));
+            }
+            progress |= self.check_time(cx, sleep.as_mut());
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Lets the session look at its mailbox.
+    fn take_mail(&mut self) -> bool {
+        let some = self.mailbox.take_signal();
+        if some {
+            self.session.take_mail(clock::now());
+        }
+        some
+    }
+
+    /// Writes as much as the socket takes.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.session.may_write() {
+            return Ok(false);
+        }
+        let mut progress = false;
+        while !self.session.out().is_empty() {
+            let written = {
+                let mut slices = OutBuffer::no_slices();
+                let count = self.session.out().slices(&mut slices);
+                match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Ok(written)) => written,
+                    Poll::Ready(Err(error)) => return Err(error),
+                    Poll::Pending => return Ok(progress),
+                }
+            };
+            self.session.out().advance(written);
+            progress = true;
+        }
+        if progress {
+            self.session.on_written(clock::now());
+        }
+        Ok(progress)
+    }
+
+    /// Reads once, and gives the session what there is.
+    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.session.is_ended() || !self.session.wants_input() {
+            return Ok(false);
+        }
+        if self.stalled {
+            let tail = std::mem::take(&mut self.tail);
+            self.feed(&tail);
+            return Ok(true);
+        }
+        if self.tail.len() > TAIL_COPY_MAX {
+            return self.read_in_place(cx);
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let kept = self.tail.len();
+            scratch[..kept].copy_from_slice(&self.tail);
+            let mut buffer = ReadBuf::new(&mut scratch[kept..kept + READ_MAX]);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(result) => result?,
+            }
+            let read = buffer.filled().len();
+            self.read_closed = read == 0;
+            if read > 0 {
+                self.tail.clear();
+                self.feed(&scratch[..kept + read]);
+            }
+            Ok(read > 0)
+        })
+    }
+
+    /// Reads behind a long tail, which grows by doubling.
+    fn read_in_place(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut tail = std::mem::take(&mut self.tail);
+        let kept = tail.len();
+        tail.resize(kept + READ_MAX, 0);
+        let mut buffer = ReadBuf::new(&mut tail[kept..]);
+        let polled = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let read = buffer.filled().len();
+        tail.truncate(kept + read);
+        match polled {
+            Poll::Ready(Ok(())) if read > 0 => {
+                self.feed(&tail);
+                Ok(true)
+            }
+            Poll::Ready(result) => {
+                self.read_closed = true;
+                result.map(|()| false)
+            }
+            Poll::Pending => {
+                self.tail = tail;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Gives bytes to the session and keeps what it did not use.
+    fn feed(&mut self, bytes: &[u8]) {
+        let used = self.session.receive(bytes, clock::now());
+        self.tail.clear();
+        if used < bytes.len() {
+            self.tail.extend_from_slice(&bytes[used..]);
+        } else if self.tail.capacity() > 1024 {
+            self.tail = Vec::new();
+        }
+        self.stalled = !self.tail.is_empty() && !self.session.wants_input();
+    }
+
+    /// Acts on deadlines, and sets the sleep to the next one. True when something was due.
+    fn check_time(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> bool {
+        loop {
+            let Some(deadline) = self.session.deadline() else { return false };
+            if deadline <= clock::now() {
+                self.session.on_time(clock::now());
+                return true;
+            }
+            // Deadlines move away with every read; the sleep is only moved when it rings or when a
+            // nearer one comes.
+            if self.sleep_at.is_none_or(|at| deadline < at) {
+                self.sleep_at = Some(deadline);
+                sleep.as_mut().reset(Instant::now() + clock::until(deadline));
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            self.sleep_at = None;
+        }
+    }
+}

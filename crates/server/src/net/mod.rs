@@ -1,0 +1,6 @@
+//! Sockets: accepting, and moving bytes between a socket and a session.
+
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod mailbox;
+pub(crate) mod out_buffer;

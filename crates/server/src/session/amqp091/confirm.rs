@@ -1,0 +1,129 @@
+//! Publisher confirms (RabbitMQ: Publisher Confirms): an ack once all queues have a message and
+//! the log has made it durable, a nack if one refused it.
+
+use std::collections::VecDeque;
+
+use leveret_broker::log::{Position, Wake};
+use leveret_wire::amqp091::frame::{write_ack, write_nack};
+use leveret_wire::amqp091::method::Method;
+
+use super::channel::{Channel, Mode};
+use super::connection::Session;
+use super::failure::{Failure, Outcome};
+use super::link::Link;
+use crate::net::out_buffer::OutBuffer;
+
+/// Publishes up to a tag that are durable at a position.
+#[derive(Debug)]
+struct Pending {
+    position: Position,
+    up_to: u64,
+    rejected: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Confirms {
+    /// The tag of the last publish.
+    published: u64,
+    /// Up to here every publish is answered.
+    confirmed: u64,
+    pending: VecDeque<Pending>,
+}
+
+impl Confirms {
+    /// Sends what is durable: one ack for a run of publishes.
+    fn send(&mut self, channel: u16, durable: Position, out: &mut OutBuffer) {
+        let mut up_to = self.confirmed;
+        while let Some(pending) = self.pending.front() {
+            if pending.position > durable {
+                break;
+            }
+            for &rejected in &pending.rejected {
+                ack(channel, self.confirmed, rejected - 1, out);
+                write_nack(out.tail(), channel, rejected, false, false);
+                self.confirmed = rejected;
+            }
+            up_to = pending.up_to;
+            self.pending.pop_front();
+        }
+        ack(channel, self.confirmed, up_to, out);
+        self.confirmed = self.confirmed.max(up_to);
+    }
+}
+
+/// Acknowledges the tags behind `after` up to `up_to`.
+fn ack(channel: u16, after: u64, up_to: u64, out: &mut OutBuffer) {
+    if up_to > after {
+        write_ack(out.tail(), channel, up_to, up_to - after > 1);
+    }
+}
+
+impl Channel {
+    pub(super) fn on_confirm_select(&mut self, link: &mut Link, no_wait: bool) -> Outcome {
+        match self.mode {
+            Mode::Tx(_) => {
+                let text = "cannot switch from tx to confirm mode";
+                return Err(Failure::precondition(text));
+            }
+            Mode::Plain => self.mode = Mode::Confirm(Confirms::default()),
+            Mode::Confirm(_) => {}
+        }
+        self.answer(link, no_wait, &Method::ConfirmSelectOk {});
+        Ok(())
+    }
+
+    /// Counts a publish; its tag.
+    pub(super) fn note_publish(&mut self, link: &mut Link) -> u64 {
+        let Mode::Confirm(confirms) = &mut self.mode else { return 0 };
+        confirms.published += 1;
+        if link.confirming.last() != Some(&self.number) {
+            link.confirming.push(self.number);
+        }
+        confirms.published
+    }
+}
+
+impl Session {
+    /// Notes at which position the turn's publishes are durable.
+    pub(super) fn note_published(&mut self, position: Position) {
+        let mut rejected = std::mem::take(&mut self.link.rejected);
+        rejected.sort_unstable();
+        rejected.dedup();
+        for number in std::mem::take(&mut self.link.confirming) {
+            let Some(channel) = self.channels.get_mut(&number) else { continue };
+            let Mode::Confirm(confirms) = &mut channel.mode else { continue };
+            let mine = rejected.iter().filter(|(other, _)| *other == number).map(|(_, tag)| *tag);
+            let seen = confirms.pending.back().map_or(confirms.confirmed, |last| last.up_to);
+            let rejected = mine.filter(|tag| *tag > seen).collect();
+            let up_to = confirms.published;
+            confirms.pending.push_back(Pending { position, up_to, rejected });
+            if !self.unconfirmed.contains(&number) {
+                self.unconfirmed.push(number);
+            }
+        }
+    }
+
+    /// Sends the confirms that are durable, and has itself woken for the others.
+    pub(super) fn send_confirms(&mut self) {
+        if self.unconfirmed.is_empty() {
+            return;
+        }
+        let durable = self.link.broker().log().durable();
+        let mut next = None;
+        let (channels, out) = (&mut self.channels, &mut self.link.out);
+        self.unconfirmed.retain(|number| {
+            let Some(Channel { mode: Mode::Confirm(confirms), .. }) = channels.get_mut(number)
+            else {
+                return false;
+            };
+            confirms.send(*number, durable, out);
+            let waiting = confirms.pending.front().map(|pending| pending.position);
+            next = [next, waiting].into_iter().flatten().min();
+            waiting.is_some()
+        });
+        if let Some(position) = next {
+            let waker: std::sync::Arc<dyn Wake> = self.link.mailbox.clone();
+            self.link.broker().log().notify(position, waker);
+        }
+    }
+}

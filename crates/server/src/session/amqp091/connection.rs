@@ -1,0 +1,535 @@
+//! The connection: frames to channels, and the connection class.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use leveret_broker::ids::{ConnectionId, Timestamp};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event};
+use leveret_wire::amqp091::method::Method;
+use leveret_wire::amqp091::{DecodeError, ReplyCode};
+
+use super::channel::{Channel, ChannelState};
+use super::failure::{Failure, Outcome};
+use super::handshake::Handshake;
+use super::link::Link;
+use crate::net::mailbox::{Mail, Mailbox, Notice};
+use crate::net::out_buffer::OutBuffer;
+use crate::shared::{LOW_MEMORY, Shared};
+
+/// How long a close waits for its close-ok, in milliseconds.
+const CLOSE_TIMEOUT_MS: u64 = 5_000;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Before `connection.open-ok`; the time by which it must be there.
+    Handshake(Handshake, Timestamp),
+    /// Open.
+    Running,
+    /// `connection.close` is sent; the time until which its close-ok is waited for.
+    Closing(Timestamp),
+    /// Nothing is said any more; the socket closes at that time.
+    Silent(Timestamp),
+    /// The socket closes when all is written.
+    Ended,
+}
+
+/// A connection without its socket.
+pub(crate) struct Session {
+    pub(super) phase: Phase,
+    pub(super) decoder: Decoder,
+    pub(super) link: Link,
+    pub(super) channels: HashMap<u16, Channel, FixedState>,
+    /// Most channels; 0 is no limit.
+    pub(super) channel_max: u16,
+    /// Milliseconds between heartbeats; 0 is none.
+    pub(super) heartbeat_ms: u64,
+    /// The client has the capability `connection.blocked`.
+    pub(super) wants_blocked: bool,
+    /// The client was told that it is blocked.
+    told_blocked: bool,
+    last_read: Timestamp,
+    last_write: Timestamp,
+    /// Empty; keeps its memory between turns.
+    mail: Vec<Mail>,
+    /// Channels with confirms that are not durable.
+    pub(super) unconfirmed: Vec<u16>,
+}
+
+impl Session {
+    /// A connection that was accepted at `now`.
+    pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> Self {
+        let options = shared.options.load_full();
+        let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
+        let deadline = now.after(options.handshake_timeout.as_millis() as u64);
+        let link = Link::new(shared, mailbox);
+        Self {
+            phase: Phase::Handshake(Handshake::Header, deadline),
+            decoder: Decoder::new(options.initial_frame_max),
+            link,
+            channels: HashMap::default(),
+            channel_max: 0,
+            heartbeat_ms: 0,
+            wants_blocked: false,
+            told_blocked: false,
+            last_read: now,
+            last_write: now,
+            mail: Vec::new(),
+            unconfirmed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.link.mailbox
+    }
+
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.link.who.connection
+    }
+
+    pub(crate) fn out(&mut self) -> &mut OutBuffer {
+        &mut self.link.out
+    }
+
+    /// The socket may be closed once `out` is empty.
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Whether input is looked at: not while an answer waits for the log, the client does not read
+    /// its answers, or a resource alarm holds publishers up.
+    pub(crate) fn wants_input(&self) -> bool {
+        let room = self.link.out.len() < self.link.shared.options.load().out_buffer_max_bytes;
+        room && !self.link.is_waiting() && !self.is_held_up()
+    }
+
+    /// Whether what is in `out` may be written.
+    pub(crate) fn may_write(&self) -> bool {
+        !self.link.is_waiting()
+    }
+
+    fn is_held_up(&self) -> bool {
+        self.link.publishes
+            && matches!(self.phase, Phase::Running)
+            && self.link.shared.is_alarmed()
+    }
+
+    /// Takes bytes from the socket; how many it used. The rest is to be presented again with more
+    /// behind it.
+    pub(crate) fn receive(&mut self, input: &[u8], now: Timestamp) -> usize {
+        self.link.now = now;
+        self.last_read = now;
+        self.link.refresh();
+        let mut rest = input;
+        while self.wants_input() {
+            if let Phase::Handshake(Handshake::Header, _) = self.phase {
+                let Some((header, behind)) = rest.split_first_chunk::<8>() else { break };
+                rest = behind;
+                self.on_protocol_header(header);
+                continue;
+            }
+            if matches!(self.phase, Phase::Silent(_) | Phase::Ended) {
+                rest = &[];
+                break;
+            }
+            match self.decoder.next(&mut rest) {
+                Ok(Some(event)) => self.on_event(event),
+                Ok(None) => break,
+                Err(error) => {
+                    let text = error.reply_text();
+                    self.fail_connection(Failure::new(ReplyCode::FrameError, text), (0, 0));
+                    self.stop_reading();
+                    rest = &[];
+                    break;
+                }
+            }
+        }
+        self.end_turn();
+        input.len() - rest.len()
+    }
+
+    /// After a framing error nothing of what comes can be understood: the close-ok is not waited
+    /// for.
+    fn stop_reading(&mut self) {
+        if matches!(self.phase, Phase::Closing(_)) {
+            self.phase = Phase::Silent(self.link.now.after(CLOSE_TIMEOUT_MS.min(1_000)));
+        }
+    }
+
+    fn on_event(&mut self, event: Event<'_>) {
+        match self.phase {
+            Phase::Running => {}
+            Phase::Handshake(..) => return self.on_handshake_event(event),
+            Phase::Closing(_) => return self.on_closing_event(event),
+            Phase::Silent(_) | Phase::Ended => return,
+        }
+        match event {
+            Event::Method { channel, payload } => match Method::decode(payload) {
+                Ok(method) if channel == 0 => self.on_connection_method(&method),
+                Ok(method) => self.on_channel_method(channel, &method),
+                Err(error) => self.on_bad_method(error, payload),
+            },
+            Event::Header { channel, payload } => self.on_header(channel, payload),
+            Event::Body { channel, chunk, end_of_frame } => {
+                self.with_channel(channel, |channel, link| {
+                    channel.on_body(link, chunk, end_of_frame)
+                });
+            }
+            Event::Heartbeat { channel: 0, .. } => {}
+            Event::Heartbeat { .. } => {
+                let text = "UNEXPECTED_FRAME - type 8, all octets = <<>>";
+                self.fail_connection(Failure::new(ReplyCode::UnexpectedFrame, text), (0, 0));
+            }
+        }
+    }
+
+    fn on_bad_method(&mut self, error: DecodeError, payload: &[u8]) {
+        let (code, text) = match error {
+            DecodeError::UnknownMethod { class_id, method_id } => {
+                let text = format!("unknown method (class {class_id}, method {method_id})");
+                (ReplyCode::CommandInvalid, text)
+            }
+            other => (ReplyCode::FrameError, other.reply_text(payload)),
+        };
+        self.fail_connection(Failure::new(code, text), error.ids());
+    }
+
+    fn on_header(&mut self, channel: u16, payload: &[u8]) {
+        match ContentHeader::decode(payload) {
+            Ok(header) => {
+                self.with_channel(channel, |channel, link| channel.on_header(link, &header));
+            }
+            Err(error) => {
+                let text = error.reply_text(payload);
+                self.fail_connection(Failure::new(ReplyCode::FrameError, text), error.ids());
+            }
+        }
+    }
+
+    /// Gives content to a channel; a channel that was never opened expects a method.
+    fn with_channel(
+        &mut self,
+        number: u16,
+        step: impl FnOnce(&mut Channel, &mut Link) -> Outcome,
+    ) {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            let text = "expected method frame, got non method frame instead";
+            let failure = Failure::new(ReplyCode::UnexpectedFrame, text);
+            return self.fail_connection(failure, (0, 0));
+        };
+        if channel.state == ChannelState::Closing {
+            return;
+        }
+        let ids = channel.content_ids();
+        if let Err(failure) = step(channel, &mut self.link) {
+            self.fail(number, failure, ids);
+        }
+    }
+
+    fn on_connection_method(&mut self, method: &Method<'_>) {
+        match method {
+            Method::ConnectionClose { .. } => {
+                self.end_turn();
+                self.release_all();
+                self.link.send(0, &Method::ConnectionCloseOk {});
+                self.phase = Phase::Ended;
+            }
+            Method::ConnectionUpdateSecret { .. } => {
+                self.link.send(0, &Method::ConnectionUpdateSecretOk {});
+            }
+            other => {
+                let text = "unexpected method in connection state running";
+                let ids = (other.class_id(), other.method_id());
+                self.fail_connection(Failure::new(ReplyCode::ChannelError, text), ids);
+            }
+        }
+    }
+
+    fn on_closing_event(&mut self, event: Event<'_>) {
+        let Event::Method { channel: 0, payload } = event else { return };
+        match Method::decode(payload) {
+            Ok(Method::ConnectionCloseOk {}) => self.phase = Phase::Ended,
+            Ok(Method::ConnectionClose { .. }) => {
+                self.link.send(0, &Method::ConnectionCloseOk {});
+                self.phase = Phase::Ended;
+            }
+            _ => {}
+        }
+    }
+
+    fn on_channel_method(&mut self, number: u16, method: &Method<'_>) {
+        let ids = (method.class_id(), method.method_id());
+        if matches!(method, Method::ChannelOpen { .. }) {
+            return self.open_channel(number);
+        }
+        let gathers = matches!(
+            method,
+            Method::BasicPublish { .. }
+                | Method::BasicAck { .. }
+                | Method::BasicNack { .. }
+                | Method::BasicReject { .. }
+        );
+        if !gathers {
+            self.end_turn();
+        }
+        let Some(channel) = self.channels.get_mut(&number) else {
+            let failure = Failure::new(ReplyCode::ChannelError, "expected 'channel.open'");
+            return self.fail_connection(failure, ids);
+        };
+        if channel.state == ChannelState::Closing {
+            return self.on_closing_channel(number, method);
+        }
+        if let Err(failure) = channel.check_no_content() {
+            return self.fail(number, failure, (60, 40));
+        }
+        let outcome = match method {
+            Method::ChannelClose { .. } => return self.close_channel(number),
+            Method::BasicConsume { .. } | Method::BasicCancel { .. } => {
+                self.on_consumer_method(number, method)
+            }
+            method => channel.on_method(&mut self.link, method),
+        };
+        if !gathers {
+            self.link.refresh();
+        }
+        if let Err(failure) = outcome {
+            self.fail(number, failure, ids);
+        }
+    }
+
+    fn open_channel(&mut self, number: u16) {
+        if self.channels.contains_key(&number) {
+            let closing = self.channels[&number].state == ChannelState::Closing;
+            if !closing {
+                let failure = Failure::new(ReplyCode::ChannelError, "second 'channel.open' seen");
+                self.fail_connection(failure, (20, 10));
+            }
+            return;
+        }
+        let open = self.channels.len();
+        if self.channel_max != 0 && open >= usize::from(self.channel_max) {
+            let max = self.channel_max;
+            let text = format!(
+                "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
+            );
+            return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (20, 10));
+        }
+        self.channels.insert(number, Channel::new(number));
+        self.link.send(number, &Method::ChannelOpenOk {});
+    }
+
+    /// The client closes a channel: whatever it has out goes back before the close-ok.
+    fn close_channel(&mut self, number: u16) {
+        self.release_channel(number);
+        self.channels.remove(&number);
+        self.link.send(number, &Method::ChannelCloseOk {});
+    }
+
+    /// A channel that the server closed absorbs everything until its close-ok.
+    fn on_closing_channel(&mut self, number: u16, method: &Method<'_>) {
+        match method {
+            Method::ChannelCloseOk {} => {
+                self.channels.remove(&number);
+            }
+            Method::ChannelClose { .. } => {
+                self.link.send(number, &Method::ChannelCloseOk {});
+            }
+            _ => {}
+        }
+    }
+
+    /// Closes the channel or the connection for an error at the method with these ids.
+    pub(super) fn fail(&mut self, number: u16, failure: Failure, ids: (u16, u16)) {
+        if failure.hard || number == 0 {
+            return self.fail_connection(failure, ids);
+        }
+        self.end_turn();
+        self.release_channel(number);
+        let text = failure.reply_text();
+        tracing::info!(channel = number, error = %text, "channel closed by an error");
+        self.link.send(
+            number,
+            &Method::ChannelClose {
+                reply_code: failure.code.code(),
+                reply_text: &text,
+                class_id: ids.0,
+                method_id: ids.1,
+            },
+        );
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.state = ChannelState::Closing;
+        }
+    }
+
+    /// Closes the connection for an error; before it is open, by silence (RabbitMQ does not trust
+    /// such a client, and makes it wait).
+    pub(super) fn fail_connection(&mut self, failure: Failure, ids: (u16, u16)) {
+        if !matches!(self.phase, Phase::Running) {
+            return self.fall_silent();
+        }
+        self.end_turn();
+        self.release_all();
+        let text = failure.reply_text();
+        tracing::info!(error = %text, "connection closed by an error");
+        self.send_close(failure.code, &text, ids);
+    }
+
+    pub(super) fn send_close(&mut self, code: ReplyCode, text: &str, ids: (u16, u16)) {
+        let method = Method::ConnectionClose {
+            reply_code: code.code(),
+            reply_text: text,
+            class_id: ids.0,
+            method_id: ids.1,
+        };
+        self.link.send(0, &method);
+        self.phase = Phase::Closing(self.link.now.after(CLOSE_TIMEOUT_MS));
+    }
+
+    /// Says nothing more, and closes the socket after a while.
+    pub(super) fn fall_silent(&mut self) {
+        let delay = self.link.shared.options.load().login_failure_delay;
+        self.phase = Phase::Silent(self.link.now.after(delay.as_millis() as u64));
+    }
+
+    /// Everything that the connection holds goes back: consumers, deliveries, exclusive queues.
+    pub(crate) fn release_all(&mut self) {
+        let mut numbers: Vec<u16> = self.channels.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.release_channel(number);
+        }
+        self.channels.clear();
+        self.link.flush();
+        for queue in std::mem::take(&mut self.link.exclusive) {
+            self.link.broker().drop_queue(&queue, false, self.link.now);
+        }
+    }
+
+    /// What the server or others have for this connection.
+    pub(crate) fn take_mail(&mut self, now: Timestamp) {
+        self.link.now = now;
+        for notice in self.link.mailbox.take_notices() {
+            self.on_notice(notice);
+        }
+        let mut mail = std::mem::take(&mut self.mail);
+        self.link.mailbox.take_mail(&mut mail);
+        for mail in mail.drain(..) {
+            match mail {
+                Mail::Delivery(delivery) => self.deliver(delivery),
+                Mail::Cancelled(consumer) => self.on_queue_gone(consumer),
+            }
+        }
+        // A burst's memory is given back; a steady stream keeps its own.
+        if mail.capacity() <= 1024 {
+            self.mail = mail;
+        }
+        self.send_confirms();
+        self.link.flush();
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        if !matches!(self.phase, Phase::Running) {
+            if let (Notice::Close(_), Phase::Handshake(..)) = (&notice, &self.phase) {
+                self.phase = Phase::Ended;
+            }
+            return;
+        }
+        match notice {
+            Notice::Close(reason) => {
+                let failure = Failure::new(ReplyCode::ConnectionForced, reason);
+                self.fail_connection(failure, (0, 0));
+            }
+            Notice::Blocked if self.link.publishes => self.tell_blocked(),
+            Notice::Blocked => {}
+            Notice::Unblocked => {
+                if std::mem::take(&mut self.told_blocked) {
+                    self.link.send(0, &Method::ConnectionUnblocked {});
+                }
+            }
+        }
+    }
+
+    fn tell_blocked(&mut self) {
+        if self.wants_blocked && !self.told_blocked {
+            self.told_blocked = true;
+            self.link.send(0, &Method::ConnectionBlocked { reason: LOW_MEMORY });
+        }
+    }
+
+    /// Hands the turn's work to the queues and sends the confirms that follow.
+    pub(super) fn end_turn(&mut self) {
+        let position = self.link.flush();
+        self.note_published(position);
+        self.send_confirms();
+        if self.is_held_up() {
+            self.tell_blocked();
+        }
+    }
+
+    /// When [`Self::on_time`] wants to be called.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => Some(at),
+            Phase::Running if self.heartbeat_ms > 0 => {
+                let send = self.last_write.after(self.heartbeat_ms / 2);
+                Some(send.min(self.read_deadline()))
+            }
+            Phase::Running | Phase::Ended => None,
+        }
+    }
+
+    /// Two missed heartbeats, and one more interval's tenth for slow networks.
+    fn read_deadline(&self) -> Timestamp {
+        self.last_read.after(self.heartbeat_ms * 2 + self.heartbeat_ms / 10)
+    }
+
+    /// Notes that bytes were written: they count as a heartbeat.
+    pub(crate) fn on_written(&mut self, now: Timestamp) {
+        self.last_write = now;
+    }
+
+    /// Gives room for deliveries back once the half of the out-buffer is written.
+    pub(crate) fn release_room(&mut self) {
+        if self.link.claimed > 0
+            && self.link.out.len() * 2 < self.link.shared.options.load().out_buffer_max_bytes
+        {
+            self.link.release();
+        }
+    }
+
+    /// Heartbeats and deadlines.
+    pub(crate) fn on_time(&mut self, now: Timestamp) {
+        self.link.now = now;
+        match self.phase {
+            Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => {
+                if at <= now {
+                    self.link.out = OutBuffer::default();
+                    self.phase = Phase::Ended;
+                }
+            }
+            Phase::Running if self.heartbeat_ms > 0 => self.on_heartbeat_time(now),
+            Phase::Running | Phase::Ended => {}
+        }
+    }
+
+    fn on_heartbeat_time(&mut self, now: Timestamp) {
+        // While nothing is read, the client's heartbeats cannot be seen; then only a socket that
+        // takes nothing either is dead.
+        let stuck = self.last_write.after(self.heartbeat_ms * 2) <= now;
+        if self.read_deadline() <= now && (self.wants_input() || stuck) {
+            tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
+            self.release_all();
+            self.link.out = OutBuffer::default();
+            self.phase = Phase::Ended;
+            return;
+        }
+        if self.read_deadline() <= now {
+            self.last_read = now;
+        }
+        if self.last_write.after(self.heartbeat_ms / 2) <= now && self.link.out.is_empty() {
+            self.link.out.shrink();
+            leveret_wire::amqp091::frame::write_heartbeat(self.link.out.tail());
+        }
+    }
+}

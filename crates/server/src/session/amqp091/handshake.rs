@@ -1,0 +1,162 @@
+//! From the protocol header to `connection.open-ok` (0-9-1 specification 2.2.4).
+
+use leveret_wire::amqp091::frame::Event;
+use leveret_wire::amqp091::method::Method;
+use leveret_wire::amqp091::table::{Table, Value};
+use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
+
+use super::connection::{Phase, Session};
+use super::failure::Failure;
+use super::properties::server_properties;
+use super::sasl::{MECHANISMS, Mechanism};
+
+/// The smallest frame size that the specification lets a peer ask for.
+const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Header,
+    StartOk,
+    TuneOk,
+    Open,
+}
+
+impl Session {
+    /// Answers another protocol's header with ours, and closes.
+    pub(super) fn on_protocol_header(&mut self, header: &[u8; 8]) {
+        if *header != PROTOCOL_HEADER {
+            self.link.out.tail().extend_from_slice(&PROTOCOL_HEADER);
+            self.phase = Phase::Ended;
+            return;
+        }
+        let options = self.link.shared.options.load_full();
+        let properties = server_properties(&options).to_content();
+        let server_properties = Table::parse(&properties).unwrap_or(Table::EMPTY);
+        self.link.send(
+            0,
+            &Method::ConnectionStart {
+                version_major: 0,
+                version_minor: 9,
+                server_properties,
+                mechanisms: MECHANISMS,
+                locales: b"en_US",
+            },
+        );
+        self.expect(Handshake::StartOk);
+    }
+
+    fn expect(&mut self, next: Handshake) {
+        if let Phase::Handshake(step, _) = &mut self.phase {
+            *step = next;
+        }
+    }
+
+    pub(super) fn on_handshake_event(&mut self, event: Event<'_>) {
+        let Phase::Handshake(step, _) = self.phase else { return };
+        let payload = match event {
+            Event::Method { channel: 0, payload } => payload,
+            Event::Heartbeat { channel: 0, .. } => return,
+            _ => return self.fall_silent(),
+        };
+        match (step, Method::decode(payload)) {
+            (
+                Handshake::StartOk,
+                Ok(Method::ConnectionStartOk { client_properties, mechanism, response, .. }),
+            ) => self.on_start_ok(client_properties, mechanism, response),
+            (
+                Handshake::TuneOk,
+                Ok(Method::ConnectionTuneOk { channel_max, frame_max, heartbeat }),
+            ) => self.on_tune_ok(channel_max, frame_max, heartbeat),
+            (Handshake::Open, Ok(Method::ConnectionOpen { virtual_host })) => {
+                self.on_open(virtual_host);
+            }
+            (_, Ok(Method::ConnectionClose { .. })) => {
+                self.link.send(0, &Method::ConnectionCloseOk {});
+                self.phase = Phase::Ended;
+            }
+            _ => self.fall_silent(),
+        }
+    }
+
+    fn on_start_ok(&mut self, properties: Table<'_>, mechanism: &str, response: &[u8]) {
+        let can = |name| capability(properties, name);
+        self.wants_blocked = can("connection.blocked");
+        self.link.wants_cancel = can("consumer_cancel_notify");
+        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+            return self.fall_silent();
+        };
+        let login = mechanism.read(response).and_then(|credentials| {
+            self.link.broker().authenticate(credentials.user, credentials.password)
+        });
+        let Some(user) = login else {
+            return self.refuse_login(mechanism, can("authentication_failure_close"));
+        };
+        self.link.who.user = user;
+        let options = self.link.shared.options.load_full();
+        self.link.send(
+            0,
+            &Method::ConnectionTune {
+                channel_max: options.channel_max,
+                frame_max: options.frame_max,
+                heartbeat: options.heartbeat_secs,
+            },
+        );
+        self.expect(Handshake::TuneOk);
+    }
+
+    /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.
+    fn refuse_login(&mut self, mechanism: Mechanism, can_read: bool) {
+        tracing::warn!(mechanism = mechanism.name(), "login refused");
+        if !can_read {
+            return self.fall_silent();
+        }
+        let text = format!(
+            "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details \
+             see the broker logfile.",
+            mechanism.name()
+        );
+        self.send_close(ReplyCode::AccessRefused, &text, (0, 0));
+    }
+
+    /// Each side may lower a limit, none may raise it; 0 is no limit.
+    fn on_tune_ok(&mut self, channel_max: u16, frame_max: u32, heartbeat: u16) {
+        let options = self.link.shared.options.load_full();
+        let raised = |offer: u32, asked: u32| offer != 0 && (asked == 0 || asked > offer);
+        // RabbitMQ's test suite asks for 0 and gets no limit; a limit of ours stays one for bodies.
+        let frame_too_large = options.frame_max != 0 && frame_max > options.frame_max;
+        let frame_too_small = frame_max != 0 && frame_max < FRAME_MIN_SIZE;
+        let channels_raised = raised(options.channel_max.into(), channel_max.into());
+        if frame_too_small || frame_too_large || (channels_raised && channel_max != 0) {
+            return self.fall_silent();
+        }
+        self.channel_max = if channel_max == 0 { options.channel_max } else { channel_max };
+        self.link.frame_max = frame_max;
+        self.decoder.set_frame_max(frame_max);
+        self.heartbeat_ms = u64::from(heartbeat) * 1000;
+        self.expect(Handshake::Open);
+    }
+
+    fn on_open(&mut self, vhost: &str) {
+        match self.link.broker().check_vhost(vhost) {
+            Ok(name) => {
+                self.link.who.vhost = name;
+                self.phase = Phase::Running;
+                self.link.send(0, &Method::ConnectionOpenOk {});
+            }
+            Err(refusal) => {
+                let text = Failure::from(refusal).reply_text();
+                self.send_close(ReplyCode::NotAllowed, &text, (10, 40));
+            }
+        }
+    }
+}
+
+fn capability(properties: Table<'_>, name: &str) -> bool {
+    match properties.get("capabilities") {
+        Some(Value::Table(capabilities)) => {
+            matches!(capabilities.get(name), Some(Value::Bool(true)))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,178 @@
+//! What all channels of a connection share: the way out, the way to the broker, and what one turn
+//! has gathered for the queues.
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use leveret_broker::broker::{Broker, Outgoing, Principal};
+use leveret_broker::definitions::Topology;
+use leveret_broker::ids::{ConsumerId, Name, QueueId, Seq, Timestamp};
+use leveret_broker::log::{Position, Wake};
+use leveret_broker::queue::{QueueHandle, Settlement};
+use leveret_wire::amqp091::method::Method;
+
+use super::routes::Routes;
+use crate::net::mailbox::Mailbox;
+use crate::net::out_buffer::OutBuffer;
+use crate::shared::Shared;
+
+/// A consumer of this connection.
+#[derive(Debug, Clone)]
+pub(super) struct ConsumerEntry {
+    pub(super) channel: u16,
+    pub(super) tag: Name,
+    pub(super) no_ack: bool,
+    /// None for direct reply-to.
+    pub(super) queue: Option<Arc<QueueHandle>>,
+}
+
+#[derive(Debug)]
+struct Settling {
+    queue: Arc<QueueHandle>,
+    how: Settlement,
+    seqs: Vec<Seq>,
+}
+
+/// A negotiated connection.
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) out: OutBuffer,
+    pub(super) who: Principal,
+    pub(super) now: Timestamp,
+    /// The negotiated largest frame; 0 is no limit.
+    pub(super) frame_max: u32,
+    /// The client wants to hear of cancelled consumers.
+    pub(super) wants_cancel: bool,
+    pub(super) consumers: HashMap<ConsumerId, ConsumerEntry, FixedState>,
+    /// Queues that go with this connection.
+    pub(super) exclusive: Vec<Arc<QueueHandle>>,
+    pub(super) topology: Arc<Topology>,
+    pub(super) routes: Routes,
+    pub(super) outgoing: Outgoing,
+    /// Channels with publishes in this turn that wait for a confirm.
+    pub(super) confirming: Vec<u16>,
+    settling: Vec<Settling>,
+    /// Messages that a queue refused: channel and publish tag.
+    pub(super) rejected: Vec<(u16, u64)>,
+    /// Nothing is read or written until this is durable: an answer waits for it.
+    pub(super) waits_for: Position,
+    /// The client publishes, and so is held up by a resource alarm.
+    pub(super) publishes: bool,
+    /// Bytes of deliveries in `out`, claimed from the mailbox.
+    pub(super) claimed: usize,
+}
+
+/// A publish's identity in [`Outgoing`]: channel in the upper 16 bits, its confirm tag below.
+pub(super) fn mark(channel: u16, tag: u64) -> u64 {
+    u64::from(channel) << 48 | tag & ((1 << 48) - 1)
+}
+
+impl Link {
+    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
+        let connection = shared.broker.new_connection();
+        let topology = shared.broker.topology().clone();
+        Self {
+            who: Principal { connection, user: Name::default(), vhost: Name::default() },
+            out: OutBuffer::default(),
+            now: Timestamp(0),
+            frame_max: 0,
+            wants_cancel: false,
+            consumers: HashMap::default(),
+            exclusive: Vec::new(),
+            topology,
+            routes: Routes::default(),
+            outgoing: Outgoing::default(),
+            confirming: Vec::new(),
+            settling: Vec::new(),
+            rejected: Vec::new(),
+            waits_for: Position::START,
+            publishes: false,
+            claimed: 0,
+            shared,
+            mailbox,
+        }
+    }
+
+    pub(super) fn broker(&self) -> &Broker {
+        &self.shared.broker
+    }
+
+    /// Sends a method.
+    pub(super) fn send(&mut self, channel: u16, method: &Method<'_>) {
+        method.encode_frame(channel, self.out.tail());
+    }
+
+    /// Looks at the newest definitions.
+    pub(super) fn refresh(&mut self) {
+        let topology = self.shared.broker.topology();
+        if topology.version != self.topology.version {
+            self.topology = Arc::clone(&topology);
+        }
+        self.routes.refresh(self.topology.version);
+    }
+
+    /// Holds back whatever is sent from now on until `position` is durable.
+    pub(super) fn wait_for(&mut self, position: Position) {
+        let log = self.shared.broker.log();
+        if position > log.durable() {
+            self.waits_for = self.waits_for.max(position);
+            let waker: Arc<dyn Wake> = self.mailbox.clone();
+            log.notify(position, waker);
+        }
+    }
+
+    /// Whether an answer waits for the log: then nothing is read, and nothing written.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits_for > Position::START && self.waits_for > self.broker().log().durable()
+    }
+
+    /// Gathers a settlement.
+    pub(super) fn settle(&mut self, queue: &Arc<QueueHandle>, seq: Seq, how: Settlement) {
+        match self.settling.last_mut() {
+            Some(last) if last.how == how && Arc::ptr_eq(&last.queue, queue) => {
+                last.seqs.push(seq);
+            }
+            _ => self.settling.push(Settling { queue: Arc::clone(queue), how, seqs: vec![seq] }),
+        }
+    }
+
+    /// Hands all that was gathered to the queues: publishes first, then settlements. The position at
+    /// which the publishes are durable.
+    pub(super) fn flush(&mut self) -> Position {
+        let mut position = Position::START;
+        if !self.outgoing.is_empty() {
+            let flushed = self.shared.broker.flush(&mut self.outgoing, self.now);
+            position = flushed.position;
+            let unmark = |mark: u64| ((mark >> 48) as u16, mark & ((1 << 48) - 1));
+            self.rejected.extend(flushed.rejected.into_iter().map(unmark));
+            self.shared.check_memory();
+        }
+        for group in std::mem::take(&mut self.settling) {
+            self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
+        }
+        position
+    }
+
+    /// Has the queues of the given consumers, or of all, try again.
+    pub(super) fn resume(&self, channel: Option<u16>) {
+        let mut done: HashSet<QueueId> = HashSet::new();
+        for entry in self.consumers.values() {
+            let wanted = channel.is_none_or(|channel| channel == entry.channel);
+            if let (true, Some(queue)) = (wanted, &entry.queue)
+                && done.insert(queue.spec.id)
+            {
+                self.broker().resume(queue, self.now);
+            }
+        }
+    }
+
+    /// Room for deliveries is back.
+    pub(super) fn release(&mut self) {
+        let claimed = std::mem::take(&mut self.claimed);
+        if claimed > 0 && self.mailbox.release(claimed) {
+            self.resume(None);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! AMQP 0-9-1: a connection as a state machine without sockets.
+//!
+//! [`Session::receive`] takes what the socket brought, [`Session::take_mail`] what others left for
+//! it; both append to `link.out`, which the driver writes. One turn's publishes and settlements
+//! gather in the [`link::Link`] and go to the queues together, before anything that could see them.
+
+mod acknowledge;
+mod basic;
+mod channel;
+mod confirm;
+mod connection;
+mod deliver;
+mod exchange;
+mod failure;
+mod handshake;
+mod link;
+mod properties;
+mod publish;
+mod queue;
+mod routes;
+mod sasl;
+mod transaction;
+mod unacked;
+
+pub(crate) use connection::Session;

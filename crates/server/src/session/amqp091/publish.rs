@@ -1,0 +1,171 @@
+//! Publishing: method, content header, body; then routing, and into the turn's batch.
+
+use std::sync::Arc;
+
+use leveret_broker::broker::{REPLY_TO_PREFIX, Route};
+use leveret_broker::message::{Message, MessageBuilder, PublishRefusal};
+use leveret_broker::routing::RoutingInput;
+use leveret_wire::amqp091::ReplyCode;
+use leveret_wire::amqp091::constants::CLASS_BASIC;
+use leveret_wire::amqp091::frame::{ContentHeader, write_return};
+
+use super::channel::{Channel, Content, Mode, unexpected_body, unexpected_header};
+use super::deliver::write_content;
+use super::failure::{Failure, Outcome};
+use super::link::{Link, mark};
+
+impl Channel {
+    pub(super) fn start_publish(
+        &mut self,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+        immediate: bool,
+    ) {
+        self.exchange.clear();
+        self.exchange.push_str(exchange);
+        self.routing_key.clear();
+        self.routing_key.push_str(routing_key);
+        self.mandatory = mandatory;
+        self.immediate = immediate;
+        self.content = Content::Header;
+    }
+
+    pub(super) fn on_header(&mut self, link: &mut Link, header: &ContentHeader<'_>) -> Outcome {
+        match self.content {
+            Content::Header => {}
+            Content::Body(_) => return Err(unexpected_body()),
+            Content::None => return Err(unexpected_method()),
+        }
+        if header.class_id != CLASS_BASIC {
+            let class = header.class_id;
+            let text = format!("expected content header for class 60, got one for class {class} instead");
+            return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
+        }
+        let max = link.shared.options.load().max_message_size;
+        if header.body_size > max {
+            self.content = Content::None;
+            let size = header.body_size;
+            let text = format!("message size {size} is larger than configured max size {max}");
+            return Err(Failure::precondition(text));
+        }
+        self.content = Content::None;
+        let reply_to = self.reply.as_ref().map(|reply| reply.token.as_str());
+        let builder = MessageBuilder::new(
+            &self.exchange,
+            &self.routing_key,
+            header.properties,
+            header.body_size,
+            &link.who.user,
+            reply_to,
+        )
+        .map_err(|refusal| match refusal {
+            PublishRefusal::Malformed => {
+                Failure::new(ReplyCode::FrameError, "cannot decode the content header's properties")
+            }
+            PublishRefusal::Refused(refusal) => refusal.into(),
+        })?;
+        if builder.missing() == 0 {
+            return self.finish_publish(link, builder);
+        }
+        self.content = Content::Body(builder);
+        Ok(())
+    }
+
+    pub(super) fn on_body(
+        &mut self,
+        link: &mut Link,
+        chunk: &[u8],
+        end_of_frame: bool,
+    ) -> Outcome {
+        let builder = match &mut self.content {
+            Content::Body(builder) => builder,
+            Content::Header => return Err(unexpected_header()),
+            Content::None => return Err(unexpected_method()),
+        };
+        if let Err(excess) = builder.push(chunk) {
+            let text = format!("content body is {excess} bytes longer than its header says");
+            return Err(Failure::new(ReplyCode::FrameError, text));
+        }
+        if !end_of_frame || builder.missing() > 0 {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.content, Content::None) {
+            Content::Body(builder) => self.finish_publish(link, builder),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish_publish(&mut self, link: &mut Link, builder: MessageBuilder) -> Outcome {
+        link.publishes = true;
+        if self.immediate {
+            return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
+        }
+        let (message, extra_keys) = builder.finish();
+        let is_reply = self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX);
+        if is_reply {
+            if !matches!(self.mode, Mode::Tx(_)) {
+                link.broker().reply(&self.routing_key[REPLY_TO_PREFIX.len()..], message);
+            }
+            self.note_publish(link);
+            return Ok(());
+        }
+        let route = self.route(link, &message, &extra_keys)?;
+        if let Mode::Tx(transaction) = &mut self.mode {
+            let max = link.shared.options.load().transaction_max_bytes;
+            return transaction.publish(message, route, self.mandatory, max);
+        }
+        let tag = self.note_publish(link);
+        if route.queues.is_empty() {
+            if self.mandatory {
+                self.return_message(link, &message);
+            }
+        } else {
+            link.outgoing.push(message, &route, mark(self.number, tag));
+        }
+        Ok(())
+    }
+
+    /// The queues for a message, from memory if they are known.
+    fn route(
+        &self,
+        link: &mut Link,
+        message: &Message,
+        extra_keys: &[leveret_broker::ids::Name],
+    ) -> Outcome<Arc<Route>> {
+        if extra_keys.is_empty()
+            && let Some(route) = link.routes.get(&self.exchange, &self.routing_key)
+        {
+            return Ok(route);
+        }
+        let input = RoutingInput {
+            routing_key: &self.routing_key,
+            extra_keys,
+            headers: message.headers(),
+        };
+        let route = link.shared.broker.route(&link.topology, &link.who, &self.exchange, &input)?;
+        let route = Arc::new(route);
+        if route.cacheable {
+            link.routes.remember(&self.exchange, &self.routing_key, &route);
+        }
+        Ok(route)
+    }
+
+    /// Sends an unroutable mandatory message back.
+    pub(super) fn return_message(&self, link: &mut Link, message: &Message) {
+        write_return(
+            link.out.tail(),
+            self.number,
+            ReplyCode::NoRoute.code(),
+            ReplyCode::NoRoute.name(),
+            message.exchange(),
+            message.routing_key(),
+        );
+        write_content(&mut link.out, self.number, message, link.frame_max);
+    }
+}
+
+fn unexpected_method() -> Failure {
+    let text = "expected method frame, got non method frame instead";
+    Failure::new(ReplyCode::UnexpectedFrame, text)
+}

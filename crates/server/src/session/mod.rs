@@ -1,0 +1,3 @@
+//! Protocol sessions: bytes in, verbs of the broker, bytes out. One folder a protocol.
+
+pub(crate) mod amqp091;

@@ -1,0 +1,8 @@
+"""The interop flows with pika. Usage: AMQP_URL=amqp://… python main.py [flow …]"""
+
+import delivery_flows
+import harness
+import reliability_flows
+import routing_flows
+
+harness.run(delivery_flows.FLOWS + routing_flows.FLOWS + reliability_flows.FLOWS)

@@ -1,0 +1,119 @@
+//! The checks of the repository itself, which no compiler makes.
+//!
+//! Each check turns sources into [`Finding`]s; `exceptions.toml` takes back those that have a
+//! reason to be. A check that measures is a ratchet: its exception may shrink and not grow.
+
+mod dead;
+mod exceptions;
+mod scan;
+mod shape;
+mod walls;
+mod words;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use scan::Scanned;
+
+/// Directories that hold no sources of the workspace.
+const SKIPPED: [&str; 3] = ["target", "interop", "examples"];
+
+/// A breach of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The name of the check.
+    check: &'static str,
+    /// The file, relative to the root, with slashes.
+    path: String,
+    /// The line, from 1.
+    line: usize,
+    /// The function, crate or word it is about; empty if it is about the file.
+    item: String,
+    /// How much there is, if the check measures.
+    measure: Option<usize>,
+    /// What is wrong.
+    text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {} [{}]", self.path, self.line, self.text, self.check)
+    }
+}
+
+/// A Rust source file.
+pub struct Source {
+    /// Relative to the root, with slashes.
+    path: String,
+    text: String,
+    scanned: Scanned,
+}
+
+impl Source {
+    fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Source { path: path.into(), scanned: scan::scan(&text), text }
+    }
+
+    /// A breach in this file.
+    fn finding(&self, check: &'static str, line: usize, text: impl Into<String>) -> Finding {
+        Finding {
+            check,
+            path: self.path.clone(),
+            line,
+            item: String::new(),
+            measure: None,
+            text: text.into(),
+        }
+    }
+}
+
+/// Runs all checks on the workspace.
+pub fn run(root: &Path) -> anyhow::Result<()> {
+    let metadata = crate::metadata(root, &["--no-deps"])?;
+    let sources = sources(root)?;
+    let mut findings = walls::check(&metadata);
+    findings.extend(dead::check(&dead::roots(&metadata, root), &sources));
+    for source in &sources {
+        findings.extend(words::check(source));
+        findings.extend(shape::check(source));
+    }
+    let exceptions = std::fs::read_to_string(root.join("xtask/exceptions.toml"))?;
+    let exceptions = exceptions::parse(&exceptions).context("xtask/exceptions.toml")?;
+    let count = exceptions.len();
+    let problems = exceptions::apply(&exceptions, findings);
+    if !problems.is_empty() {
+        bail!("{} problems\n{}", problems.len(), problems.join("\n"));
+    }
+    println!("{} files, {count} exceptions", sources.len());
+    Ok(())
+}
+
+/// All Rust sources of the workspace, sorted by path.
+fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let skipped = directory == root && SKIPPED.contains(&name.as_str());
+            if path.is_dir() && !skipped && !name.starts_with('.') {
+                directories.push(path);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path)?;
+                sources.push(Source::new(relative(root, &path), text));
+            }
+        }
+    }
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(sources)
+}
+
+/// A path relative to the root, with slashes.
+fn relative(root: &Path, path: &Path) -> String {
+    let relative: PathBuf = path.strip_prefix(root).unwrap_or(path).to_owned();
+    relative.to_string_lossy().replace('\\', "/")
+}
