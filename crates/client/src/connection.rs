@@ -220,7 +220,8 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error.into()),
         }
-        if let Some(header) = self.inbox.unread().first_chunk()
+        if self.server_properties.is_empty()
+            && let Some(header) = self.inbox.unread().first_chunk()
             && header.starts_with(b"AMQP")
         {
             return Err(Error::Protocol(*header));

@@ -235,7 +235,7 @@ impl Connection {
     /// Puts a channel into confirm mode.
     pub fn confirm_select(&mut self, channel: Channel) -> Result<(), Error> {
         self.call(channel, &Method::ConfirmSelect { no_wait: false })?;
-        self.received.confirms.entry(channel.0).or_insert_with(Confirms::default);
+        self.received.confirms.entry(channel.0).or_default();
         Ok(())
     }
 

@@ -226,10 +226,11 @@ class Connection:
         return channel
 
     def close(self):
-        """The orderly end, written down."""
+        """The orderly end, up to close-ok; then the client drops the socket."""
         self.send("connection_close", reply_code=200, reply_text="bye")
         self.wait("connection_close_ok")
-        self.until_closed()
+        self.end_shown = True
+        self.abort()
 
     def abort(self):
         """Drops the socket."""

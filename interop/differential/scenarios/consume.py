@@ -221,7 +221,7 @@ def queue_deleted_with_messages_unacked(s):
 
 
 @scenario
-def cancel_ok_to_the_brokers_cancel_is_ignored(s):
+def cancel_ok_to_the_brokers_cancel(s):
     _, ch, q = with_queue(s)
     ch.basic_consume(queue=q, consumer_tag="t")
     s.channel().queue_delete(queue=q)

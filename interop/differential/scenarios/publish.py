@@ -146,9 +146,13 @@ def properties_present_but_empty(s):
 
 @scenario
 def odd_delivery_modes_and_priorities(s):
-    _, ch, q = with_queue(s)
+    c, _, q = with_queue(s)
     for mode in (0, 1, 2, 3, 255):
-        ch.publish("", q, "x", delivery_mode=mode, priority=mode)
+        ch = c.channel()
+        ch.publish("", q, "x", delivery_mode=mode)
+        ch.basic_get(queue=q, no_ack=True)
+        ch = c.channel()
+        ch.publish("", q, "x", priority=mode)
         ch.basic_get(queue=q, no_ack=True)
 
 

@@ -49,12 +49,7 @@ impl Broker {
     }
 
     /// Takes one message from a queue.
-    pub fn get(
-        &self,
-        queue: &Arc<QueueHandle>,
-        no_ack: bool,
-        now: Timestamp,
-    ) -> Option<Got> {
+    pub fn get(&self, queue: &Arc<QueueHandle>, no_ack: bool, now: Timestamp) -> Option<Got> {
         let mut batch = queue.lock(self.context(now));
         let got = batch.get(no_ack);
         self.finished(queue, batch.finish(), now);

@@ -68,7 +68,8 @@ impl Broker {
         };
         let mut targets = Vec::new();
         for name in route(vhost, exchange, &input).queues {
-            let cycle = death.reason != DeathReason::Rejected && buried.message.died_in_cycle(&name);
+            let cycle =
+                death.reason != DeathReason::Rejected && buried.message.died_in_cycle(&name);
             if let (false, Some(target)) = (cycle, vhost.queues.get(&name)) {
                 targets.push((Arc::clone(target), buried.message.clone()));
             }

@@ -193,9 +193,7 @@ impl Broker {
             self.timers.set(queue, at);
         }
         if !finished.effects.deaths.is_empty() {
-            return self
-                .dead_letter(queue, finished.effects.deaths, now)
-                .max(finished.position);
+            return self.dead_letter(queue, finished.effects.deaths, now).max(finished.position);
         }
         finished.position
     }

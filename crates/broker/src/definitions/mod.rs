@@ -12,8 +12,8 @@ mod queue;
 mod topology;
 mod user;
 
-pub use arguments::{Overflow, QueueArguments};
 pub(crate) use arguments::{COMPARED, Flags, consumer_priority};
+pub use arguments::{Overflow, QueueArguments};
 pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};
 pub use exchange::{Binding, Exchange, ExchangeSpec};

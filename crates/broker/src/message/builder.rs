@@ -170,7 +170,9 @@ fn collect_keys(
     let Some(value) = headers.get(name) else { return Ok(()) };
     let Value::Array(items) = value else {
         let kind = value.type_name();
-        return refuse(format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"));
+        return refuse(format!(
+            "invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"
+        ));
     };
     for item in items.iter() {
         let Value::LongStr(bytes) = item else {

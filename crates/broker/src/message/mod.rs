@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use builder::{MessageBuilder, PublishRefusal};
-pub use death::{Buried, Burial};
+pub use death::{Burial, Buried};
 pub use headers::HeaderTable;
 pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
 

@@ -13,7 +13,9 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use batch::{Batch, Death, DeathReason, Effects, Finished, Got, Publish, Settlement, finish_all};
+pub use batch::{
+    Batch, Death, DeathReason, Effects, Finished, Got, Publish, Settlement, finish_all,
+};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 
 use consumers::Consumers;

@@ -163,7 +163,13 @@ impl Session {
     pub(super) fn on_consumer_method(&mut self, number: u16, method: &Method<'_>) -> Outcome {
         match *method {
             Method::BasicConsume {
-                queue, consumer_tag, no_ack, exclusive, no_wait, arguments, ..
+                queue,
+                consumer_tag,
+                no_ack,
+                exclusive,
+                no_wait,
+                arguments,
+                ..
             } => {
                 let tag = if consumer_tag.is_empty() {
                     self.link.broker().tokens().name("amq.ctag-").into()

@@ -110,9 +110,7 @@ impl Session {
     }
 
     fn is_held_up(&self) -> bool {
-        self.link.publishes
-            && matches!(self.phase, Phase::Running)
-            && self.link.shared.is_alarmed()
+        self.link.publishes && matches!(self.phase, Phase::Running) && self.link.shared.is_alarmed()
     }
 
     /// Takes bytes from the socket; how many it used. The rest is to be presented again with more
@@ -208,11 +206,7 @@ impl Session {
     }
 
     /// Gives content to a channel; a channel that was never opened expects a method.
-    fn with_channel(
-        &mut self,
-        number: u16,
-        step: impl FnOnce(&mut Channel, &mut Link) -> Outcome,
-    ) {
+    fn with_channel(&mut self, number: u16, step: impl FnOnce(&mut Channel, &mut Link) -> Outcome) {
         let Some(channel) = self.channels.get_mut(&number) else {
             let text = "expected method frame, got non method frame instead";
             let failure = Failure::new(ReplyCode::UnexpectedFrame, text);

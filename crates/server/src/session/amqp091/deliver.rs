@@ -16,12 +16,7 @@ use crate::net::out_buffer::{OutBuffer, SHARE_FROM};
 const FRAME_OVERHEAD: usize = 8;
 
 /// Writes content header and body, split into frames of at most `frame_max` bytes (0: no limit).
-pub(super) fn write_content(
-    out: &mut OutBuffer,
-    channel: u16,
-    message: &Message,
-    frame_max: u32,
-) {
+pub(super) fn write_content(out: &mut OutBuffer, channel: u16, message: &Message, frame_max: u32) {
     let body = message.body();
     write_content_header(out.tail(), channel, body.len() as u64, message.properties());
     let most = match frame_max as usize {

@@ -39,7 +39,8 @@ impl Channel {
         }
         if header.class_id != CLASS_BASIC {
             let class = header.class_id;
-            let text = format!("expected content header for class 60, got one for class {class} instead");
+            let text =
+                format!("expected content header for class 60, got one for class {class} instead");
             return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
         }
         let max = link.shared.options.load().max_message_size;
@@ -72,12 +73,7 @@ impl Channel {
         Ok(())
     }
 
-    pub(super) fn on_body(
-        &mut self,
-        link: &mut Link,
-        chunk: &[u8],
-        end_of_frame: bool,
-    ) -> Outcome {
+    pub(super) fn on_body(&mut self, link: &mut Link, chunk: &[u8], end_of_frame: bool) -> Outcome {
         let builder = match &mut self.content {
             Content::Body(builder) => builder,
             Content::Header => return Err(unexpected_header()),
@@ -138,11 +134,8 @@ impl Channel {
         {
             return Ok(route);
         }
-        let input = RoutingInput {
-            routing_key: &self.routing_key,
-            extra_keys,
-            headers: message.headers(),
-        };
+        let input =
+            RoutingInput { routing_key: &self.routing_key, extra_keys, headers: message.headers() };
         let route = link.shared.broker.route(&link.topology, &link.who, &self.exchange, &input)?;
         let route = Arc::new(route);
         if route.cacheable {

@@ -89,11 +89,8 @@ impl Channel {
         arguments: Table<'_>,
     ) -> Outcome<BindRequest<'a>> {
         let name = self.queue_name(queue)?;
-        let routing_key = if queue.is_empty() && routing_key.is_empty() {
-            name
-        } else {
-            routing_key
-        };
+        let routing_key =
+            if queue.is_empty() && routing_key.is_empty() { name } else { routing_key };
         Ok(BindRequest {
             source: exchange,
             destination: Destination::Queue(name.into()),

@@ -1,0 +1,125 @@
+//! The messages of a queue against a model: a sorted list that is searched from the front.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::MessageBuilder;
+
+fn message(priority: u8) -> Message {
+    // Property flags with priority alone (bit 11), then its value.
+    let properties = [0x08, 0x00, priority];
+    let mut builder = MessageBuilder::new("", "q", &properties, 1, "guest", None).unwrap();
+    builder.push(b"x").unwrap();
+    builder.finish().0
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(u8),
+    Pop,
+    /// Settle, or put back, the message that is out at this index.
+    Settle(usize),
+    PutBack(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..4_u8).prop_map(Step::Push),
+        3 => Just(Step::Pop),
+        1 => any::<usize>().prop_map(Step::Settle),
+        2 => any::<usize>().prop_map(Step::PutBack),
+    ]
+}
+
+/// Ready messages as (priority, seq): the next one has the highest priority, then the lowest seq.
+#[derive(Default)]
+struct Model {
+    ready: Vec<(u8, u64)>,
+    out: Vec<(u8, u64)>,
+    last_seq: u64,
+}
+
+impl Model {
+    fn pop(&mut self) -> Option<u64> {
+        let best = self.ready.iter().copied().max_by_key(|(p, seq)| (*p, u64::MAX - seq))?;
+        self.ready.retain(|one| *one != best);
+        self.out.push(best);
+        Some(best.1)
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_model(max_priority in 0..3_u8, steps in prop::collection::vec(step(), 0..300)) {
+        let mut messages = Messages::new(max_priority);
+        let mut model = Model::default();
+        for step in steps {
+            match step {
+                Step::Push(priority) => {
+                    model.last_seq += 1;
+                    model.ready.push((priority.min(max_priority), model.last_seq));
+                    let seq = messages.push(message(priority), Timestamp::NEVER);
+                    prop_assert_eq!(seq.0, model.last_seq);
+                }
+                Step::Pop => {
+                    let slot = messages.pop();
+                    prop_assert_eq!(slot.as_ref().map(|slot| slot.seq.0), model.pop());
+                    if let Some(slot) = slot {
+                        messages.hold(slot, None);
+                    }
+                }
+                Step::Settle(at) if !model.out.is_empty() => {
+                    let (_, seq) = model.out.swap_remove(at % model.out.len());
+                    prop_assert!(messages.take_unacked(Seq(seq)).is_some());
+                    prop_assert!(messages.take_unacked(Seq(seq)).is_none());
+                }
+                Step::PutBack(at) if !model.out.is_empty() => {
+                    let one = model.out.swap_remove(at % model.out.len());
+                    model.ready.push(one);
+                    let taken = messages.take_unacked(Seq(one.1)).unwrap();
+                    messages.put_back(taken.slot);
+                }
+                Step::Settle(_) | Step::PutBack(_) => {}
+            }
+            prop_assert_eq!(messages.ready(), model.ready.len());
+            prop_assert_eq!(messages.unacked(), model.out.len());
+            prop_assert_eq!(messages.ready_bytes(), model.ready.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn expiry_is_seen_at_the_head_only() {
+    let mut messages = Messages::new(0);
+    messages.push(message(0), Timestamp(50));
+    messages.push(message(0), Timestamp(10));
+    assert!(messages.pop_expired(Timestamp(20)).is_none());
+    assert_eq!(messages.next_expiry(), Timestamp(50));
+    assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(1));
+    assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(2));
+}
+
+#[test]
+fn a_length_limit_drops_the_lowest_priority_first() {
+    let mut messages = Messages::new(5);
+    for priority in [3, 1, 5, 1] {
+        messages.push(message(priority), Timestamp::NEVER);
+    }
+    let dropped: Vec<u64> =
+        std::iter::from_fn(|| messages.pop_for_limit()).map(|slot| slot.seq.0).collect();
+    assert_eq!(dropped, [2, 4, 1, 3]);
+}
+
+#[test]
+fn memory_counts_what_is_ready_and_what_is_out() {
+    let mut messages = Messages::new(0);
+    let empty = messages.bytes();
+    messages.push(message(0), Timestamp::NEVER);
+    let full = messages.bytes();
+    assert!(full > empty);
+    let slot = messages.pop().unwrap();
+    messages.hold(slot, None);
+    assert_eq!(messages.bytes(), full);
+    messages.take_unacked(Seq(1));
+    assert_eq!(messages.bytes(), empty);
+}
