@@ -22,4 +22,7 @@ mod sasl;
 mod transaction;
 mod unacked;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use connection::Session;

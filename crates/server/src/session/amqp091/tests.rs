@@ -1,0 +1,409 @@
+//! Sessions without sockets: bytes in, frames out, with a log whose disk is slow and a fake clock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use leveret_broker::broker::Broker;
+use leveret_broker::ids::Timestamp;
+use leveret_broker::log::{Entry, Log, Position, Wake};
+use leveret_wire::amqp091::PROTOCOL_HEADER;
+use leveret_wire::amqp091::frame::{
+    Decoder, Event, write_body_frame_header, write_content_header, write_publish,
+};
+use leveret_wire::amqp091::method::Method;
+use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
+
+use super::Session;
+use crate::options::Options;
+use crate::shared::Shared;
+
+/// A log whose entries become durable when the test says so.
+#[derive(Default)]
+struct SlowLog {
+    appended: AtomicU64,
+    durable: AtomicU64,
+    waiting: Mutex<Vec<Arc<dyn Wake>>>,
+}
+
+impl SlowLog {
+    fn sync(&self) {
+        self.durable.store(self.appended.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.waiting.lock().unwrap().drain(..).for_each(|waker| waker.wake());
+    }
+}
+
+impl Log for SlowLog {
+    fn append(&self, entries: &[Entry]) -> Position {
+        let count = entries.len() as u64;
+        Position(self.appended.fetch_add(count, Ordering::SeqCst) + count)
+    }
+
+    fn durable(&self) -> Position {
+        Position(self.durable.load(Ordering::SeqCst))
+    }
+
+    fn notify(&self, _position: Position, waker: Arc<dyn Wake>) {
+        self.waiting.lock().unwrap().push(waker);
+    }
+}
+
+struct World {
+    log: Arc<SlowLog>,
+    shared: Arc<Shared>,
+}
+
+impl World {
+    fn new(options: Options) -> Self {
+        let log = Arc::new(SlowLog::default());
+        let broker = Broker::new(log.clone(), [3; 32]);
+        broker.add_vhost("/");
+        broker.put_user("guest", "guest");
+        log.sync();
+        Self { log, shared: Arc::new(Shared::new(broker, options)) }
+    }
+
+    fn session(&self) -> Peer {
+        let now = Timestamp(1_000_000);
+        let session = Session::new(Arc::clone(&self.shared), now);
+        self.shared.connect(session.connection(), Arc::clone(session.mailbox()));
+        Peer { session, now }
+    }
+
+    /// A connection that is open, with channel 1 open.
+    fn open(&self) -> Peer {
+        let mut peer = self.session();
+        peer.shake_hands("guest", 131_072, 60);
+        assert_eq!(peer.send(1, &Method::ChannelOpen {}), ["channel.open-ok"]);
+        peer
+    }
+}
+
+/// A client at the other end.
+struct Peer {
+    session: Session,
+    now: Timestamp,
+}
+
+impl Peer {
+    /// Gives bytes to the session; the names of what comes back.
+    fn give(&mut self, bytes: &[u8]) -> Vec<String> {
+        let used = self.session.receive(bytes, self.now);
+        assert!(used <= bytes.len());
+        self.answers()
+    }
+
+    fn answers(&mut self) -> Vec<String> {
+        if self.session.mailbox().take_signal() {
+            self.session.take_mail(self.now);
+        }
+        if !self.session.may_write() {
+            return Vec::new();
+        }
+        self.written().iter().map(|(_, name, _)| name.clone()).collect()
+    }
+
+    /// What the session wrote: channel, method name (or kind of frame), close text.
+    fn written(&mut self) -> Vec<(u16, String, String)> {
+        let mut bytes = Vec::new();
+        {
+            let mut slices = crate::net::out_buffer::OutBuffer::no_slices();
+            let count = self.session.out().slices(&mut slices);
+            slices[..count].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        }
+        self.session.out().advance(bytes.len());
+        self.session.release_room();
+        frames(&bytes)
+    }
+
+    fn send(&mut self, channel: u16, method: &Method<'_>) -> Vec<String> {
+        let mut bytes = Vec::new();
+        method.encode_frame(channel, &mut bytes);
+        self.give(&bytes)
+    }
+
+    fn shake_hands(&mut self, password: &str, frame_max: u32, heartbeat: u16) -> Vec<String> {
+        assert_eq!(self.give(&PROTOCOL_HEADER), ["connection.start"]);
+        let capability = |name: &str| (name.to_owned(), FieldValue::Bool(true));
+        let capabilities = FieldTable(vec![
+            capability("connection.blocked"),
+            capability("consumer_cancel_notify"),
+            capability("authentication_failure_close"),
+        ]);
+        let properties =
+            FieldTable(vec![("capabilities".to_owned(), FieldValue::Table(capabilities))]);
+        let content = properties.to_content();
+        let response = format!("\0guest\0{password}");
+        let start_ok = Method::ConnectionStartOk {
+            client_properties: Table::parse(&content).unwrap(),
+            mechanism: "PLAIN",
+            response: response.as_bytes(),
+            locale: "en_US",
+        };
+        let tune = self.send(0, &start_ok);
+        if tune != ["connection.tune"] {
+            return tune;
+        }
+        let tune_ok = Method::ConnectionTuneOk { channel_max: 2047, frame_max, heartbeat };
+        self.send(0, &tune_ok);
+        self.send(0, &Method::ConnectionOpen { virtual_host: "/" })
+    }
+
+    fn declare(&mut self, name: &str, durable: bool) -> Vec<String> {
+        self.send(
+            1,
+            &Method::QueueDeclare {
+                queue: name,
+                passive: false,
+                durable,
+                exclusive: false,
+                auto_delete: false,
+                no_wait: false,
+                arguments: Table::EMPTY,
+            },
+        )
+    }
+
+    fn publish(&mut self, queue: &str, persistent: bool, body: &[u8]) -> Vec<String> {
+        let mut bytes = Vec::new();
+        write_publish(&mut bytes, 1, "", queue, true);
+        let properties: &[u8] = if persistent { &[0x10, 0, 2] } else { &[0, 0] };
+        write_content_header(&mut bytes, 1, body.len() as u64, properties);
+        write_body_frame_header(&mut bytes, 1, body.len() as u32);
+        bytes.extend_from_slice(body);
+        bytes.push(0xCE);
+        self.give(&bytes)
+    }
+
+    fn consume(&mut self, queue: &str) -> Vec<String> {
+        self.send(
+            1,
+            &Method::BasicConsume {
+                queue,
+                consumer_tag: "c",
+                no_local: false,
+                no_ack: false,
+                exclusive: false,
+                no_wait: false,
+                arguments: Table::EMPTY,
+            },
+        )
+    }
+}
+
+fn frames(bytes: &[u8]) -> Vec<(u16, String, String)> {
+    let mut decoder = Decoder::new(0);
+    let mut rest = bytes;
+    let mut found = Vec::new();
+    while let Some(event) = decoder.next(&mut rest).unwrap() {
+        found.push(match event {
+            Event::Method { channel, payload } => {
+                let method = Method::decode(payload).unwrap();
+                let text = match method {
+                    Method::ConnectionClose { reply_text, .. }
+                    | Method::ChannelClose { reply_text, .. } => reply_text.to_owned(),
+                    _ => String::new(),
+                };
+                (channel, method.name().to_owned(), text)
+            }
+            Event::Header { channel, .. } => (channel, "header".to_owned(), String::new()),
+            Event::Body { channel, .. } => (channel, "body".to_owned(), String::new()),
+            Event::Heartbeat { channel, .. } => (channel, "heartbeat".to_owned(), String::new()),
+        });
+    }
+    assert!(rest.is_empty(), "only whole frames are written");
+    found
+}
+
+#[test]
+fn a_confirm_waits_until_the_log_is_durable() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    assert!(peer.declare("q", true).is_empty(), "the declaration is not durable");
+    world.log.sync();
+    assert_eq!(peer.answers(), ["queue.declare-ok"]);
+    assert_eq!(peer.send(1, &Method::ConfirmSelect { no_wait: false }), ["confirm.select-ok"]);
+    assert!(peer.publish("q", true, b"a").is_empty());
+    assert!(peer.publish("q", true, b"b").is_empty());
+    world.log.sync();
+    assert_eq!(peer.answers(), ["basic.ack"], "one ack for both");
+    assert_eq!(peer.publish("q", false, b"transient"), ["basic.ack"]);
+}
+
+#[test]
+fn a_commit_waits_until_the_log_is_durable() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    peer.declare("q", true);
+    world.log.sync();
+    peer.answers();
+    assert_eq!(peer.send(1, &Method::TxSelect {}), ["tx.select-ok"]);
+    peer.publish("q", true, b"a");
+    assert!(peer.send(1, &Method::TxCommit {}).is_empty());
+    assert!(!peer.session.wants_input());
+    world.log.sync();
+    assert_eq!(peer.answers(), ["tx.commit-ok"]);
+}
+
+#[test]
+fn an_unroutable_message_returns_before_its_confirm() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    peer.send(1, &Method::ConfirmSelect { no_wait: true });
+    let answers = peer.publish("nowhere", false, b"a");
+    assert_eq!(answers, ["basic.return", "header", "body", "basic.ack"]);
+}
+
+#[test]
+fn deliveries_stop_at_the_out_buffer_and_go_on() {
+    let world = World::new(Options { out_buffer_max_bytes: 4096, ..Options::default() });
+    let mut publisher = world.open();
+    publisher.declare("q", false);
+    let mut consumer = world.open();
+    assert_eq!(consumer.consume("q"), ["basic.consume-ok"]);
+    for _ in 0..100 {
+        publisher.publish("q", false, &[0; 512]);
+    }
+    // The consumer's task looks at its mail, but its socket takes nothing.
+    consumer.session.mailbox().take_signal();
+    consumer.session.take_mail(consumer.now);
+    assert!(consumer.session.out().len() < 8192, "bounded: {}", consumer.session.out().len());
+    let mut delivered = 0;
+    for _ in 0..100 {
+        let written = consumer.written();
+        delivered += written.iter().filter(|(_, name, _)| name == "basic.deliver").count();
+        consumer.session.mailbox().take_signal();
+        consumer.session.take_mail(consumer.now);
+    }
+    assert_eq!(delivered, 100);
+}
+
+#[test]
+fn input_in_any_pieces_means_the_same() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    peer.declare("q", false);
+    let mut bytes = Vec::new();
+    write_publish(&mut bytes, 1, "", "q", false);
+    write_content_header(&mut bytes, 1, 5, &[0, 0]);
+    write_body_frame_header(&mut bytes, 1, 5);
+    bytes.extend_from_slice(b"hello\xCE");
+    Method::BasicGet { queue: "q", no_ack: true }.encode_frame(1, &mut bytes);
+    for size in 1..bytes.len() {
+        let mut kept = Vec::new();
+        let mut answers = Vec::new();
+        for piece in bytes.chunks(size) {
+            kept.extend_from_slice(piece);
+            let used = peer.session.receive(&kept, peer.now);
+            kept.drain(..used);
+            answers.extend(peer.answers());
+        }
+        assert_eq!(answers, ["basic.get-ok", "header", "body"], "in pieces of {size}");
+    }
+}
+
+#[test]
+fn a_large_body_is_split_to_the_negotiated_frames() {
+    let world = World::new(Options::default());
+    let mut peer = world.session();
+    peer.shake_hands("guest", 4096, 0);
+    peer.send(1, &Method::ChannelOpen {});
+    peer.declare("q", false);
+    let mut bytes = Vec::new();
+    write_publish(&mut bytes, 1, "", "q", false);
+    let body = vec![7; 20_000];
+    write_content_header(&mut bytes, 1, body.len() as u64, &[0, 0]);
+    for chunk in body.chunks(4088) {
+        write_body_frame_header(&mut bytes, 1, chunk.len() as u32);
+        bytes.extend_from_slice(chunk);
+        bytes.push(0xCE);
+    }
+    peer.give(&bytes);
+    let answers = peer.send(1, &Method::BasicGet { queue: "q", no_ack: true });
+    assert_eq!(answers.iter().filter(|name| *name == "body").count(), 5);
+}
+
+#[test]
+fn a_wrong_password_is_told_to_clients_that_can_read_it() {
+    let world = World::new(Options::default());
+    assert_eq!(world.session().shake_hands("wrong", 0, 0), ["connection.close"]);
+}
+
+#[test]
+fn an_error_closes_the_channel_which_then_absorbs_what_comes() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    let ack = Method::BasicAck { delivery_tag: 99, multiple: false };
+    let mut bytes = Vec::new();
+    ack.encode_frame(1, &mut bytes);
+    peer.session.receive(&bytes, peer.now);
+    let (_, name, text) = peer.written().remove(0);
+    assert_eq!(name, "channel.close");
+    assert_eq!(text, "PRECONDITION_FAILED - unknown delivery tag 99");
+    assert!(peer.publish("q", false, b"absorbed").is_empty());
+    assert!(peer.send(1, &Method::ChannelCloseOk {}).is_empty());
+    assert_eq!(peer.send(1, &Method::ChannelOpen {}), ["channel.open-ok"]);
+}
+
+#[test]
+fn a_silent_client_is_cut_and_an_idle_one_gets_heartbeats() {
+    let world = World::new(Options::default());
+    let mut peer = world.session();
+    peer.shake_hands("guest", 0, 1);
+    peer.now = peer.now.after(600);
+    peer.session.on_time(peer.now);
+    assert_eq!(peer.answers(), ["heartbeat"]);
+    peer.session.on_written(peer.now);
+    peer.now = peer.now.after(1_600);
+    peer.session.on_time(peer.now);
+    assert!(peer.session.is_ended());
+}
+
+#[test]
+fn a_handshake_has_an_absolute_deadline() {
+    let world = World::new(Options::default());
+    let mut peer = world.session();
+    peer.give(&PROTOCOL_HEADER);
+    peer.now = peer.now.after(9_999);
+    peer.session.on_time(peer.now);
+    assert!(!peer.session.is_ended());
+    peer.give(b"\x01");
+    peer.now = peer.now.after(1);
+    peer.session.on_time(peer.now);
+    assert!(peer.session.is_ended());
+}
+
+#[test]
+fn publishers_are_told_of_an_alarm_and_of_its_end() {
+    let world = World::new(Options { memory_high_watermark_bytes: 10_000, ..Options::default() });
+    let mut peer = world.open();
+    peer.declare("q", false);
+    let mut answers = Vec::new();
+    while answers.is_empty() {
+        answers = peer.publish("q", false, &[0; 1000]);
+    }
+    assert_eq!(answers, ["connection.blocked"]);
+    assert!(!peer.session.wants_input());
+    let mut drain = world.open();
+    while drain.send(1, &Method::BasicGet { queue: "q", no_ack: true }).len() > 1 {}
+    assert!(world.shared.relax_memory());
+    assert_eq!(peer.answers(), ["connection.unblocked"]);
+    assert!(peer.session.wants_input());
+}
+
+#[test]
+fn a_lost_connection_gives_everything_back() {
+    let world = World::new(Options::default());
+    let mut publisher = world.open();
+    publisher.declare("q", false);
+    let mut consumer = world.open();
+    consumer.consume("q");
+    publisher.publish("q", false, b"seen");
+    consumer.answers();
+    publisher.publish("q", false, b"in the mailbox");
+    consumer.session.release_all();
+    let redelivered = |answers: Vec<String>| answers[0] == "basic.get-ok";
+    for _ in 0..2 {
+        let get = Method::BasicGet { queue: "q", no_ack: true };
+        assert!(redelivered(publisher.send(1, &get)));
+    }
+}
