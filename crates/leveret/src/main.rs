@@ -2,6 +2,7 @@
 
 mod config;
 mod logging;
+mod perf;
 mod server_command;
 
 use std::io::Write;
@@ -32,6 +33,8 @@ enum Command {
     Server(ConfigArgs),
     /// Print the configuration in effect, with explanations and where each value came from.
     Config(ConfigCommand),
+    /// Measure a broker, this one or another.
+    Perf(Box<perf::PerfArgs>),
     /// Print the version.
     Version,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Server(cli.server)) {
         Command::Server(arguments) => server_command::run(&arguments, started),
         Command::Config(command) => print_config(&command),
+        Command::Perf(arguments) => perf::run(*arguments),
         Command::Version => print(&format!("leveret {}\n", env!("CARGO_PKG_VERSION"))),
     };
     match result {

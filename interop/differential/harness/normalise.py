@@ -9,6 +9,8 @@
    version strings, names and copyright notices.
 6. A closed socket is `socket closed`, however it was closed: whether the peer sees FIN or RST
    depends on what was still unread.
+7. A table with x-death in it has been written anew by the broker (RabbitMQ sorts its keys), and
+   tables have no order of their own: its keys, and those of the entries, are sorted.
 """
 
 import re
@@ -44,6 +46,11 @@ class Names:
         line = _GENERATED.sub(lambda m: self._stand_in(m[1], m[0]), line)
         line = _REPLY_TO.sub(lambda m: self._stand_in("reply", m[0]), line)
         return _DEATH_TIME.sub(_death_time, line)
+
+
+def show_table(table: Table) -> str:
+    text = table.render(in_order=False)
+    return table.render(in_order=True) if "x-death:A=" in text else text
 
 
 def _death_time(match) -> str:

@@ -95,8 +95,8 @@ def render_text(octets: bytes) -> str:
     return f"<{len(octets)} octets, crc32 {crc32(octets):08x}>"
 
 
-def render_value(data: bytes, at: int):
-    """One value at `at`, as (text, offset after it)."""
+def render_value(data: bytes, at: int, in_order=False):
+    """One value at `at`, as (text, offset after it); `in_order` sorts the keys of tables."""
     tag = chr(data[at])
     at += 1
     if tag in _FIXED:
@@ -119,31 +119,31 @@ def render_value(data: bytes, at: int):
             raise ValueError("value runs past the end")
         if tag in "Sx":
             return f"{tag}={render_text(content)}", after
-        inside = _render_array(content) if tag == "A" else _render_pairs(content)
+        inside = (_render_array if tag == "A" else _render_pairs)(content, in_order)
         return f"{tag}={inside}", after
     raise ValueError(f"unknown field type {tag!r}")
 
 
-def _render_array(content: bytes) -> str:
+def _render_array(content: bytes, in_order: bool) -> str:
     at, shown = 0, []
     while at < len(content):
-        text, at = render_value(content, at)
+        text, at = render_value(content, at, in_order)
         shown.append(text)
     return "[" + ", ".join(shown) + "]"
 
 
-def _pairs(content: bytes):
+def _pairs(content: bytes, in_order=False):
     at, pairs = 0, []
     while at < len(content):
         size = content[at]
         key = content[at + 1:at + 1 + size]
-        text, at = render_value(content, at + 1 + size)
+        text, at = render_value(content, at + 1 + size, in_order)
         pairs.append((key.decode("utf-8", "backslashreplace"), text))
-    return pairs
+    return sorted(pairs) if in_order else pairs
 
 
-def _render_pairs(content: bytes) -> str:
-    return "{" + ", ".join(f"{key}:{text}" for key, text in _pairs(content)) + "}"
+def _render_pairs(content: bytes, in_order: bool) -> str:
+    return "{" + ", ".join(f"{key}:{text}" for key, text in _pairs(content, in_order)) + "}"
 
 
 def split_table(data: bytes) -> tuple[bytes, int]:
@@ -159,10 +159,13 @@ class Table:
         self.content = content
 
     def __str__(self):
+        return self.render(in_order=False)
+
+    def render(self, in_order: bool) -> str:
         try:
-            return _render_pairs(self.content)
+            return _render_pairs(self.content, in_order)
         except (ValueError, struct.error, IndexError) as error:
-            return f"<undecodable table {self.content.hex()}: {error}>"
+            return "{" + f"undecodable table {self.content.hex()}: {error}" + "}"
 
     def pairs(self):
         return _pairs(self.content)

@@ -9,7 +9,7 @@ Three explicit rules live here, because they need to see more than one line:
 Rules that rewrite finished lines are in `normalise`.
 """
 
-from .normalise import Names
+from .normalise import Names, show_table
 from .tables import Table, render_text
 
 HIDDEN = {"ticket"}
@@ -69,7 +69,7 @@ def show_value(value) -> str:
     if isinstance(value, (str, bytes)):
         return render_text(value if isinstance(value, bytes) else value.encode())
     if isinstance(value, Table):
-        return "{" + str(value)[1:-1] + "}"
+        return show_table(value)
     return repr(value)
 
 

@@ -4,7 +4,7 @@ RabbitMQ waits about three seconds before it drops a connection that misbehaves 
 such scenarios say `seconds=3`.
 """
 
-from harness import tables, wire
+from harness import normalise, tables, wire
 from harness.driver import CLIENT_PROPERTIES
 from harness.registry import scenario
 
@@ -36,6 +36,16 @@ def answer_to_header(s, octets):
     c = s.tcp()
     c.send_raw(octets)
     c.until_closed()
+
+
+@scenario
+def what_the_broker_says_of_itself(s):
+    """The one place where the server properties are written down."""
+    c = s.tcp()
+    c.send_raw(wire.PROTOCOL_HEADER, "protocol header")
+    start = c.wait("connection_start")
+    s.note(normalise.server_properties(start.server_properties))
+    s.note(f"mechanisms {start.mechanisms}")
 
 
 @scenario
@@ -288,7 +298,8 @@ def open_with_capabilities_and_insist(s):
 
 def bad_tune(s, **limits):
     c = tuned(s)
-    c.send("connection_tune_ok", **({"channel_max": 0, "frame_max": 0, "heartbeat": 0} | limits))
+    usual = {"channel_max": 2047, "frame_max": 131072, "heartbeat": 0}
+    c.send("connection_tune_ok", **(usual | limits))
     c.send("connection_open", virtual_host="/")
     c.until_closed()
 
@@ -313,10 +324,15 @@ def tune_channel_max_above_the_offer(s):
     bad_tune(s, channel_max=2048)
 
 
-@scenario
-def tune_all_zero_is_no_limit(s):
-    c = s.connect(log=True, channel_max=0, frame_max=0, heartbeat=0)
-    c.channel().sync()
+@scenario(seconds=3)
+def tune_frame_max_0(s):
+    """No limit is more than RabbitMQ offered, unless it is configured to have none."""
+    bad_tune(s, frame_max=0)
+
+
+@scenario(seconds=3)
+def tune_channel_max_0(s):
+    bad_tune(s, channel_max=0)
 
 
 @scenario

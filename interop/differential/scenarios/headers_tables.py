@@ -155,7 +155,7 @@ def table_of_an_unknown_type(s):
     c = s.connect()
     ch = c.channel()
     arguments = tables.encode_table({"a": tables.Typed("?", b"\0")})
-    ch.send("queue_declare", queue=s.name("q"), arguments=arguments)
+    ch.send("queue_declare", queue="differential", arguments=arguments)
     c.until_closed(timeout_s=3)
 
 
@@ -163,7 +163,7 @@ def table_of_an_unknown_type(s):
 def table_shorter_than_its_length(s):
     c = s.connect()
     ch = c.channel()
-    ch.send("queue_declare", queue=s.name("q"), arguments=b"\0\0\0\x10\x01a")
+    ch.send("queue_declare", queue="differential", arguments=b"\0\0\0\x10\x01a")
     c.until_closed(timeout_s=3)
 
 
@@ -172,5 +172,5 @@ def string_longer_than_its_table(s):
     c = s.connect()
     ch = c.channel()
     inside = b"\x01aS\0\0\0\xffshort"
-    ch.send("queue_declare", queue=s.name("q"), arguments=tables.encode_value(inside)[1:])
+    ch.send("queue_declare", queue="differential", arguments=tables.encode_value(inside)[1:])
     c.until_closed(timeout_s=3)

@@ -97,6 +97,17 @@ impl Session {
         matches!(self.phase, Phase::Ended)
     }
 
+    /// Open, and not closing.
+    #[cfg(test)]
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running)
+    }
+
+    #[cfg(test)]
+    pub(super) fn principal(&self) -> &leveret_broker::broker::Principal {
+        &self.link.who
+    }
+
     /// Whether input is looked at: not while an answer waits for the log, the client does not read
     /// its answers, or a resource alarm holds publishers up.
     pub(crate) fn wants_input(&self) -> bool {

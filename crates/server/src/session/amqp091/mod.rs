@@ -23,6 +23,8 @@ mod transaction;
 mod unacked;
 
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use connection::Session;

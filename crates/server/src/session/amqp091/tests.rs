@@ -19,14 +19,14 @@ use crate::shared::Shared;
 
 /// A log whose entries become durable when the test says so.
 #[derive(Default)]
-struct SlowLog {
+pub(super) struct SlowLog {
     appended: AtomicU64,
     durable: AtomicU64,
     waiting: Mutex<Vec<Arc<dyn Wake>>>,
 }
 
 impl SlowLog {
-    fn sync(&self) {
+    pub(super) fn sync(&self) {
         self.durable.store(self.appended.load(Ordering::SeqCst), Ordering::SeqCst);
         self.waiting.lock().unwrap().drain(..).for_each(|waker| waker.wake());
     }
@@ -47,13 +47,13 @@ impl Log for SlowLog {
     }
 }
 
-struct World {
-    log: Arc<SlowLog>,
-    shared: Arc<Shared>,
+pub(super) struct World {
+    pub(super) log: Arc<SlowLog>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl World {
-    fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         let log = Arc::new(SlowLog::default());
         let broker = Broker::new(log.clone(), [3; 32]);
         broker.add_vhost("/");
@@ -62,7 +62,7 @@ impl World {
         Self { log, shared: Arc::new(Shared::new(broker, options)) }
     }
 
-    fn session(&self) -> Peer {
+    pub(super) fn session(&self) -> Peer {
         let now = Timestamp(1_000_000);
         let session = Session::new(Arc::clone(&self.shared), now);
         self.shared.connect(session.connection(), Arc::clone(session.mailbox()));
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// A connection that is open, with channel 1 open.
-    fn open(&self) -> Peer {
+    pub(super) fn open(&self) -> Peer {
         let mut peer = self.session();
         peer.shake_hands("guest", 131_072, 60);
         assert_eq!(peer.send(1, &Method::ChannelOpen {}), ["channel.open-ok"]);
@@ -79,20 +79,20 @@ impl World {
 }
 
 /// A client at the other end.
-struct Peer {
-    session: Session,
-    now: Timestamp,
+pub(super) struct Peer {
+    pub(super) session: Session,
+    pub(super) now: Timestamp,
 }
 
 impl Peer {
     /// Gives bytes to the session; the names of what comes back.
-    fn give(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub(super) fn give(&mut self, bytes: &[u8]) -> Vec<String> {
         let used = self.session.receive(bytes, self.now);
         assert!(used <= bytes.len());
         self.answers()
     }
 
-    fn answers(&mut self) -> Vec<String> {
+    pub(super) fn answers(&mut self) -> Vec<String> {
         if self.session.mailbox().take_signal() {
             self.session.take_mail(self.now);
         }
