@@ -1,5 +1,7 @@
 //! What can go wrong between the client and a server.
 
+use std::fmt;
+
 use leveret_wire::amqp091::DecodeError;
 use leveret_wire::amqp091::frame::FrameError;
 
@@ -16,6 +18,12 @@ pub struct Closed {
     pub class_id: u16,
     /// Method at fault, or 0.
     pub method_id: u16,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.reply_code, self.reply_text)
+    }
 }
 
 /// Any failure of the client.
@@ -40,10 +48,10 @@ pub enum Error {
     #[error(transparent)]
     Uri(#[from] UriError),
     /// The server closed the connection.
-    #[error("connection closed by the server: {} {}", .0.reply_code, .0.reply_text)]
+    #[error("connection closed by the server: {0}")]
     ConnectionClosed(Closed),
     /// The server closed a channel.
-    #[error("channel {channel} closed by the server: {} {}", .closed.reply_code, .closed.reply_text)]
+    #[error("channel {channel} closed by the server: {closed}")]
     ChannelClosed {
         /// Channel number.
         channel: u16,

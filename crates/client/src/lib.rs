@@ -1,10 +1,10 @@
 //! A small blocking AMQP 0-9-1 client on wire, for perf, shovel and tests.
 //!
-//! One [`Connection`] is one socket used by one thread: [`Connection::call`] waits for its reply and
-//! keeps what else arrives for [`Connection::next`]. Publishes and acks gather in an out-buffer that
-//! is written when it is full or flushed. A load generator that wants the bytes themselves takes
-//! the connection apart with [`Connection::split`]. Not here: TLS, recovery, heartbeats (none are
-//! negotiated).
+//! One [`Connection`] is one socket used by one thread: [`Connection::call`] waits for its reply
+//! and keeps what else arrives for [`Connection::next`]. Publishes and acks gather in an out-buffer
+//! that is written when it is full or flushed. A load generator that wants the bytes themselves
+//! takes the connection apart with [`Connection::split`]. Not here: TLS, recovery, heartbeats (none
+//! are negotiated).
 
 mod connection;
 mod error;

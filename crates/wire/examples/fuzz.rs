@@ -246,7 +246,8 @@ fn run_table(bytes: &[u8]) {
     if let Ok(table) = Table::parse(bytes) {
         let _ = table.get("nested");
         let content = table.to_owned().to_content();
-        // A key that is not UTF-8 may grow beyond 255 bytes when converted, so only validity counts.
+        // A key that is not UTF-8 may grow beyond 255 bytes when converted, so only validity
+        // counts.
         assert!(Table::parse(&content).is_ok(), "re-encoded table does not decode");
     }
 }

@@ -12,6 +12,7 @@ agrees or does not exist, is an error: the list cannot go stale.
 """
 
 import difflib
+import json
 import re
 import tomllib
 
@@ -26,6 +27,12 @@ def unified(expected: list[str], actual: list[str], context: int) -> list[str]:
     diff = difflib.unified_diff(
         expected, actual, "rabbitmq", "leveret", n=context, lineterm="")
     return list(diff)
+
+
+def entry(name: str, differing: list[str]) -> str:
+    """An entry for `listed.toml` that lacks only its reason."""
+    lines = "".join(f"    {json.dumps(line, ensure_ascii=False)},\n" for line in differing)
+    return f'[[listed]]\nscenario = "{name}"\nreason = ""\ndiffers = [\n{lines}]\n'
 
 
 class Listed:

@@ -16,7 +16,7 @@ import urllib.parse
 from . import normalise, wire
 from .transcript import Transcript, show_content, show_method
 
-REPLY_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 20.0
 DELIVERY_TIMEOUT_S = 5.0
 QUIET_S = 0.05
 CLIENT_PROPERTIES = {
@@ -100,7 +100,7 @@ class Scenario:
         """Waits, through the helper, until a queue has these `messages` and `consumers`."""
         self.helper.until(queue, report=self.note, **counts)
 
-    def until_gone(self, queue: str, timeout_s=REPLY_TIMEOUT_S):
+    def until_gone(self, queue: str, timeout_s=DELIVERY_TIMEOUT_S * 2):
         """Waits, through the helper, until a queue does not exist."""
         deadline = time.monotonic() + timeout_s
         while self.helper.silent_call("queue_declare", queue=queue, passive=True) is not None:
@@ -122,7 +122,6 @@ class Scenario:
         """Writes down what nobody asked for, closes everything and deletes what was named."""
         for connection in self.connections:
             connection.flush()
-        for connection in self.connections:
             connection.abort()
         for name in list(self.names.given) + list(self.names.seen.get("gen", ())):
             self.helper.silent_call("queue_delete", queue=name)
@@ -220,6 +219,18 @@ class Connection:
             channel.is_gone = True
         return channel
 
+    def renew(self, number: int = 1) -> "Channel":
+        """A channel anew on the same number, closed silently before if need be.
+
+        For trying many things one after the other: what one of them does to the channel does not
+        show in the others' lines.
+        """
+        old = self.channels.get(number)
+        if old is not None and not old.is_gone:
+            old.silent_call("channel_close")
+            old.is_gone = True
+        return self.channel(number)
+
     def bare_channel(self, number: int) -> "Channel":
         """A channel object without channel.open, for scenarios that speak out of turn."""
         self.channels[number] = channel = Channel(self, number)
@@ -229,15 +240,14 @@ class Connection:
         """The orderly end, up to close-ok; then the client drops the socket."""
         self.send("connection_close", reply_code=200, reply_text="bye")
         self.wait("connection_close_ok")
-        self.end_shown = True
         self.abort()
 
     def abort(self):
-        """Drops the socket."""
-        self.ended = True
+        """Drops the socket; the broker's end of it is no longer looked at."""
+        self.ended = self.end_shown = True
         self.socket.close()
 
-    def until_closed(self, timeout_s=REPLY_TIMEOUT_S):
+    def until_closed(self, timeout_s=DELIVERY_TIMEOUT_S * 2):
         """Reads to the socket's end, and writes down what channel 0 got."""
         self.read_on(timeout_s)
         self.show_end()
@@ -255,8 +265,13 @@ class Connection:
             self.log("< socket closed" if self.ended else "# the socket stays open")
 
     def flush(self):
-        """Writes down what is left in the inboxes, a channel at a time."""
-        for channel in [self.zero, *(self.channels[n] for n in sorted(self.channels))]:
+        """Writes down what is left, a channel at a time, after a last round trip on each."""
+        channels = [self.channels[number] for number in sorted(self.channels)]
+        if not (self.ended or self.closing or self.end_shown):
+            for channel in channels:
+                channel.sync()
+            self.read_on(QUIET_S)
+        for channel in [self.zero, *channels]:
             channel.take_all()
         if (self.ended or self.closing) and not self.end_shown:
             self.until_closed()

@@ -30,6 +30,8 @@ def arguments(argv):
         help="compare Leveret with the recording; no RabbitMQ is needed")
     add("--self-check", metavar="TIMES", type=int,
         help="compare RabbitMQ with itself so many times: shows that scenarios are deterministic")
+    add("--as-listed", action="store_true",
+        help="print differences as entries for listed.toml, for the reasons to be filled in")
     add("--context", metavar="LINES", type=int, default=8, help="context lines of diffs (8)")
     add("--threads", metavar="N", type=int, default=play.THREADS,
         help=f"scenarios at a time ({play.THREADS})")
@@ -151,7 +153,9 @@ class Run:
     def report(self, it, expected, actual, verdict):
         if self.options.show:
             print(f"--- {it.name}: {verdict}", *actual, sep="\n")
-        if verdict == "DIFFERENT" or verdict == "STALE":
+        if verdict == "DIFFERENT" and self.options.as_listed:
+            print(compare.entry(it.name, compare.differing_lines(expected, actual)))
+        elif verdict == "DIFFERENT" or verdict == "STALE":
             why = {"STALE": " (listed.toml says something else)"}.get(verdict, "")
             print(f"=== {it.name}: {verdict}{why}")
             print(*compare.unified(expected, actual, self.options.context), "", sep="\n")

@@ -5,14 +5,14 @@ from harness.tables import binary, boolean, float64, int8, int64, timestamp, uin
 
 
 def declares(s, *several, durable=False, exclusive=False, auto_delete=False):
-    """Declares a queue with each of these arguments, on a new channel each time."""
+    """Declares a queue with each of these arguments, each on a new channel 1."""
     c = s.connect()
     for number, arguments in enumerate(several):
         if c.closing or c.ended:
             c.flush()
             c = s.connect()
-        c.channel().queue_declare(queue=s.name(f"q{number}"), durable=durable, exclusive=exclusive,
-                                  auto_delete=auto_delete, arguments=arguments)
+        c.renew().queue_declare(queue=s.name(f"q{number}"), durable=durable, exclusive=exclusive,
+                                auto_delete=auto_delete, arguments=arguments)
 
 
 def values(s, name, *several, **options):
@@ -148,28 +148,28 @@ def same_argument_twice(s):
 def checked_on_redeclare_too(s):
     c = s.connect()
     q = s.name("q")
-    c.channel().queue_declare(queue=q)
-    c.channel().queue_declare(queue=q, arguments={"x-message-ttl": "a"})
-    c.channel().queue_declare(queue=q, durable=True, arguments={"x-message-ttl": "a"})
+    c.renew().queue_declare(queue=q)
+    c.renew().queue_declare(queue=q, arguments={"x-message-ttl": "a"})
+    c.renew().queue_declare(queue=q, durable=True, arguments={"x-message-ttl": "a"})
 
 
 @scenario
 def consumer_arguments(s):
     c = s.connect()
     q = s.name("q")
-    c.channel().queue_declare(queue=q)
+    c.renew().queue_declare(queue=q)
     for value in (5, -5, int8(1), int64(1), "a", True, float64(1.0), void(), [1]):
-        c.channel().basic_consume(queue=q, arguments={"x-priority": value})
+        c.renew().basic_consume(queue=q, arguments={"x-priority": value})
 
 
 @scenario
 def consumer_arguments_unknown(s):
     c = s.connect()
     q = s.name("q")
-    c.channel().queue_declare(queue=q)
-    c.channel().basic_consume(queue=q, arguments={"x-cancel-on-ha-failover": True})
-    c.channel().basic_consume(queue=q, arguments={"x-cancel-on-ha-failover": "a"})
-    c.channel().basic_consume(queue=q, arguments={"x-whatever": boolean(1)})
+    c.renew().queue_declare(queue=q)
+    c.renew().basic_consume(queue=q, arguments={"x-cancel-on-ha-failover": True})
+    c.renew().basic_consume(queue=q, arguments={"x-cancel-on-ha-failover": "a"})
+    c.renew().basic_consume(queue=q, arguments={"x-whatever": boolean(1)})
 
 
 QUORUM, STREAM = {"x-queue-type": "quorum"}, {"x-queue-type": "stream"}

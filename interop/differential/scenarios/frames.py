@@ -374,7 +374,8 @@ def second_protocol_header(s):
     c = s.connect()
     c.channel(1)
     c.send_raw(wire.PROTOCOL_HEADER)
-    c.until_closed(timeout_s=1)
+    c.wait("connection_close")
+    c.abort()
 
 
 @scenario

@@ -145,14 +145,19 @@ def properties_present_but_empty(s):
 
 
 @scenario
-def odd_delivery_modes_and_priorities(s):
+def odd_delivery_modes(s):
     c, _, q = with_queue(s)
     for mode in (0, 1, 2, 3, 255):
-        ch = c.channel()
+        ch = c.renew(2)
         ch.publish("", q, "x", delivery_mode=mode)
         ch.basic_get(queue=q, no_ack=True)
-        ch = c.channel()
-        ch.publish("", q, "x", priority=mode)
+
+
+@scenario
+def odd_priorities(s):
+    _, ch, q = with_queue(s)
+    for priority in (0, 9, 10, 255):
+        ch.publish("", q, "x", priority=priority)
         ch.basic_get(queue=q, no_ack=True)
 
 

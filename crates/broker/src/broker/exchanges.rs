@@ -38,8 +38,9 @@ fn check_same(found: &Exchange, wanted: &ExchangeSpec, vhost: &str) -> Result<()
 impl Broker {
     /// Checks that an exchange exists (`exchange.declare` with passive).
     pub fn find_exchange(&self, who: &Principal, name: &str) -> Result<(), Refusal> {
-        check_not_default(name)?;
-        self.vhost(who)?.exchange(name).map(drop)
+        let name = strip_line_ends(name);
+        check_not_default(&name)?;
+        self.vhost(who)?.exchange(&name).map(drop)
     }
 
     /// Declares an exchange, or checks that the one of that name is the same.
@@ -50,7 +51,8 @@ impl Broker {
     ) -> Result<Position, Refusal> {
         let name = strip_line_ends(request.name);
         let kind = ExchangeKind::from_name(request.kind).ok_or_else(|| {
-            let text = format!("unknown exchange type '{}'", request.kind);
+            let known = if request.kind.is_empty() { "invalid" } else { "unknown" };
+            let text = format!("{known} exchange type '{}'", request.kind);
             Refusal::new(RefusalKind::CommandInvalid, text)
         })?;
         check_not_default(&name)?;

@@ -48,12 +48,12 @@ fn check_same(
 ) -> Result<(), Refusal> {
     let current = &found.spec;
     let resource = found.resource();
-    check_flag("durable", resource, request.durable, current.durable)?;
-    check_flag("auto_delete", resource, request.auto_delete, current.auto_delete)?;
     let owner = request.exclusive.then_some(who.connection);
     if owner != current.owner {
         return Err(found.locked());
     }
+    check_flag("durable", resource, request.durable, current.durable)?;
+    check_flag("auto_delete", resource, request.auto_delete, current.auto_delete)?;
     check_arguments(&COMPARED, resource, &request.arguments, &current.arguments)
 }
 
@@ -76,7 +76,7 @@ impl Broker {
         if self.is_reply_queue(name) {
             return Ok(reply_queue(name));
         }
-        let queue = self.find_queue(who, &strip_line_ends(name))?;
+        let queue = self.find_queue(who, name)?;
         Ok(self.declared(&queue, Position::START, now))
     }
 
@@ -192,11 +192,11 @@ impl Broker {
         queue.check_access(who.connection)?;
         let writer = self.write();
         let mut batch = queue.lock(self.context(now));
-        if if_unused && batch.in_use() {
-            return Err(Refusal::precondition(format!("{} in use", queue.resource())));
-        }
         if if_empty && batch.ready() > 0 {
             return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
+        }
+        if if_unused && batch.in_use() {
+            return Err(Refusal::precondition(format!("{} in use", queue.resource())));
         }
         let ready = batch.delete();
         self.finished(queue, batch.finish(), now);

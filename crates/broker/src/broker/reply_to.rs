@@ -48,14 +48,15 @@ impl Broker {
         by_token.remove(token);
     }
 
-    /// Delivers a reply; one without a requester, or whose requester does not read, vanishes.
-    pub fn reply(&self, token: &str, message: Message) {
+    /// Delivers a reply; false without a requester. One whose requester does not read vanishes.
+    pub fn reply(&self, token: &str, message: Message) -> bool {
         let by_token = self.replies.by_token.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(requester) = by_token.get(token) else { return };
+        let Some(requester) = by_token.get(token) else { return false };
         if requester.outlet.reserve(message.size()) {
             let consumer = requester.consumer;
             let delivery = Delivery { consumer, seq: Seq(0), redelivered: false, message };
             requester.outlet.deliver(&mut vec![delivery]);
         }
+        true
     }
 }

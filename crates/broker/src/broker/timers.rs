@@ -54,8 +54,8 @@ impl Broker {
         self.timers.lock().keys().next().map(|(at, _)| *at)
     }
 
-    /// Does what is due at `now`: drops or dead-letters expired messages, deletes queues whose lease
-    /// has run out.
+    /// Does what is due at `now`: drops or dead-letters expired messages, deletes queues whose
+    /// lease has run out.
     pub fn tick(&self, now: Timestamp) {
         for queue in self.timers.take_due(now) {
             queue.clear_alarm();

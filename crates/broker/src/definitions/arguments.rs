@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Refusal, RefusalKind, Resource};
+use crate::error::{Refusal, Resource};
 use crate::ids::Name;
 use crate::message::{FieldTable, FieldValue};
 
 /// RabbitMQ's longest timer, in milliseconds (2^32 - 1).
 const TIMER_MAX_MS: i64 = 4_294_967_295;
 
-/// What to do with a message for which a length limit leaves no room (RabbitMQ: Queue Length Limit).
+/// What to do with a message for which a length limit leaves no room (RabbitMQ: Queue Length
+/// Limit).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
     /// Drop or dead-letter the oldest.
@@ -139,15 +140,15 @@ impl Reader<'_> {
         }
     }
 
-    fn string(&self, name: &str) -> Result<Option<Name>, Refusal> {
+    fn string(
+        &self,
+        name: &str,
+        wrong_type: impl Fn(&FieldValue) -> Refusal,
+    ) -> Result<Option<Name>, Refusal> {
         match self.arguments.get(name) {
             None => Ok(None),
             Some(FieldValue::LongStr(text)) => Ok(Some(String::from_utf8_lossy(text).into())),
-            Some(other) => Err(Refusal::precondition(format!(
-                "invalid type '{}' for arg '{name}' in {}",
-                other.type_name(),
-                self.queue
-            ))),
+            Some(other) => Err(wrong_type(other)),
         }
     }
 
@@ -197,8 +198,12 @@ impl Reader<'_> {
         })
     }
 
-    fn single_active_consumer(&self) -> Result<bool, Refusal> {
-        let name = "x-single-active-consumer";
+    fn foreign(&self, name: &str, kind: &str) -> Refusal {
+        let queue = self.queue;
+        Refusal::precondition(format!("invalid arg '{name}' for {queue} of queue type {kind}"))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Refusal> {
         match self.arguments.get(name) {
             None => Ok(false),
             Some(FieldValue::Bool(on)) => Ok(*on),
@@ -211,7 +216,7 @@ impl Reader<'_> {
     fn retired(&self) -> Result<(), Refusal> {
         let mode = |text: &str| format!("\"unsupported queue mode '{text}'\"");
         self.word("x-queue-mode", &["default", "lazy"], mode)?;
-        match self.integer("x-queue-version")? {
+        match self.natural("x-queue-version")? {
             None | Some(1 | 2) => Ok(()),
             Some(other) => {
                 let reason = format!("\"unsupported queue version '{other}'\"");
@@ -220,14 +225,20 @@ impl Reader<'_> {
         }
     }
 
-    fn check_type(&self, flags: Flags) -> Result<bool, Refusal> {
+    fn queue_type(&self) -> Result<String, Refusal> {
         let wrong = |text: &str| format!("\"unsupported queue type '{text}'\"");
         let kind = self.word("x-queue-type", &["classic", "quorum", "stream"], wrong)?;
-        if kind.as_deref() == Some("stream") {
+        Ok(kind.unwrap_or_else(|| "classic".to_owned()))
+    }
+
+    /// Whether the flags and arguments fit the queue type; whether that is quorum.
+    fn check_type(&self, kind: &str, flags: Flags) -> Result<bool, Refusal> {
+        if kind == "stream" {
+            self.check_flags(flags)?;
             let text = format!("queue type 'stream' is not offered yet, for {}", self.queue);
-            return Err(Refusal::new(RefusalKind::PreconditionFailed, text));
+            return Err(Refusal::precondition(text));
         }
-        let quorum = kind.as_deref() == Some("quorum");
+        let quorum = kind == "quorum";
         let (foreign, kind) = if quorum {
             (&NOT_QUORUM[..], "rabbit_quorum_queue")
         } else {
@@ -238,10 +249,7 @@ impl Reader<'_> {
         }
         for name in foreign {
             if self.arguments.get(name).is_some() {
-                return Err(Refusal::precondition(format!(
-                    "invalid arg '{name}' for {} of queue type {kind}",
-                    self.queue
-                )));
+                return Err(self.foreign(name, kind));
             }
         }
         Ok(quorum)
@@ -257,9 +265,35 @@ impl Reader<'_> {
         Err(Refusal::precondition(format!("invalid property '{property}' for {}", self.queue)))
     }
 
+    /// A negative limit is none (RabbitMQ: Poison Message Handling).
+    fn delivery_limit(&self) -> Result<Option<u64>, Refusal> {
+        let limit = self.integer("x-delivery-limit")?;
+        Ok(limit.and_then(|limit| u64::try_from(limit).ok()))
+    }
+
+    /// What only says something once queues are replicated.
+    fn quorum_only(&self) -> Result<(), Refusal> {
+        let name = "x-quorum-initial-group-size";
+        if self.natural(name)? == Some(0) {
+            return Err(self.invalid(name, "{value_zero,0}"));
+        }
+        let words = ["at-most-once", "at-least-once"];
+        let wrong = |_: &str| "invalid_dlx_strategy".to_owned();
+        self.word("x-dead-letter-strategy", &words, wrong).map(drop)
+    }
+
     fn dead_letter(&self) -> Result<(Option<Name>, Option<Name>), Refusal> {
-        let exchange = self.string("x-dead-letter-exchange")?;
-        let key = self.string("x-dead-letter-routing-key")?;
+        let exchange = self.string("x-dead-letter-exchange", |other| {
+            Refusal::precondition(format!(
+                "invalid type '{}' for arg 'x-dead-letter-exchange' in {}",
+                other.type_name(),
+                self.queue
+            ))
+        })?;
+        let key = self.string("x-dead-letter-routing-key", |other| {
+            let reason = format!("{{unacceptable_type,{}}}", other.type_name());
+            self.invalid("x-dead-letter-routing-key", reason)
+        })?;
         if key.is_some() && exchange.is_none() {
             let reason = "routing_key_but_no_dlx_defined";
             return Err(self.invalid("x-dead-letter-routing-key", reason));
@@ -276,6 +310,7 @@ impl QueueArguments {
         flags: Flags,
     ) -> Result<Self, Refusal> {
         let reader = Reader { arguments, queue };
+        let kind = reader.queue_type()?;
         let expires_ms = reader.expires()?;
         let message_ttl_ms = reader.timer("x-message-ttl")?;
         let (dead_letter_exchange, dead_letter_routing_key) = reader.dead_letter()?;
@@ -284,9 +319,10 @@ impl QueueArguments {
         let max_priority = reader.max_priority()?;
         let overflow = reader.overflow()?;
         reader.retired()?;
-        let single_active_consumer = reader.single_active_consumer()?;
-        let quorum = reader.check_type(flags)?;
-        let delivery_limit = reader.natural("x-delivery-limit")?;
+        let single_active_consumer = reader.flag("x-single-active-consumer")?;
+        let quorum = reader.check_type(&kind, flags)?;
+        let delivery_limit = reader.delivery_limit()?;
+        reader.quorum_only()?;
         Ok(Self {
             expires_ms,
             message_ttl_ms,
@@ -303,10 +339,16 @@ impl QueueArguments {
     }
 }
 
-/// The `x-priority` of a consumer (RabbitMQ: Consumer Priorities).
+/// Checks a consumer's arguments; its `x-priority` (RabbitMQ: Consumer Priorities).
 pub(crate) fn consumer_priority(
     arguments: &FieldTable,
     queue: Resource<'_>,
 ) -> Result<i64, Refusal> {
-    Ok(Reader { arguments, queue }.integer("x-priority")?.unwrap_or(0))
+    let reader = Reader { arguments, queue };
+    let priority = reader.integer("x-priority")?.unwrap_or(0);
+    reader.flag("x-cancel-on-ha-failover")?;
+    if arguments.get("x-stream-offset").is_some() {
+        return Err(reader.foreign("x-stream-offset", "rabbit_classic_queue"));
+    }
+    Ok(priority)
 }

@@ -28,11 +28,10 @@ pub(crate) fn check_arguments(
 ) -> Result<(), Refusal> {
     for name in names {
         let (received, current) = (received.get(name), current.get(name));
-        if !same(received, current) {
+        if !same(name, received, current) {
             return Err(Refusal::precondition(format!(
-                "inequivalent arg '{name}' for {resource}: received {} but current is {}",
-                describe(received),
-                describe(current)
+                "inequivalent arg '{name}' for {resource}: {}",
+                describe(received, current)
             )));
         }
     }
@@ -40,7 +39,10 @@ pub(crate) fn check_arguments(
 }
 
 /// Integers are the same whatever their width.
-fn same(one: Option<&FieldValue>, other: Option<&FieldValue>) -> bool {
+fn same(name: &str, one: Option<&FieldValue>, other: Option<&FieldValue>) -> bool {
+    if name == "x-queue-type" {
+        return queue_type(one) == queue_type(other);
+    }
     match (one, other) {
         (Some(one), Some(other)) => match (one.as_integer(), other.as_integer()) {
             (Some(one), Some(other)) => one == other,
@@ -51,11 +53,21 @@ fn same(one: Option<&FieldValue>, other: Option<&FieldValue>) -> bool {
     }
 }
 
-fn describe(value: Option<&FieldValue>) -> String {
-    match value {
+/// A queue without a type is a classic one.
+fn queue_type(value: Option<&FieldValue>) -> &[u8] {
+    value.and_then(FieldValue::as_str_bytes).unwrap_or(b"classic")
+}
+
+/// RabbitMQ names the types only where one side has no value.
+fn describe(received: Option<&FieldValue>, current: Option<&FieldValue>) -> String {
+    if let (Some(received), Some(current)) = (received, current) {
+        return format!("received '{}' but current is '{}'", show(received), show(current));
+    }
+    let side = |value: Option<&FieldValue>| match value {
         None => "none".to_owned(),
         Some(value) => format!("the value '{}' of type '{}'", show(value), value.type_name()),
-    }
+    };
+    format!("received {} but current is {}", side(received), side(current))
 }
 
 /// A value as Erlang prints it.
@@ -63,6 +75,8 @@ fn show(value: &FieldValue) -> String {
     match value {
         FieldValue::LongStr(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         FieldValue::Bool(value) => value.to_string(),
+        FieldValue::F32(value) => format!("{value:?}"),
+        FieldValue::F64(value) => format!("{value:?}"),
         other => other.as_integer().map_or_else(|| format!("{other:?}"), |int| int.to_string()),
     }
 }

@@ -141,8 +141,6 @@ fn refuse<T>(text: String) -> Result<T, PublishRefusal> {
 
 /// The expiration property: a decimal string of milliseconds (RabbitMQ: TTL, "Per-Message TTL").
 fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal> {
-    /// RabbitMQ's largest timer: 2^32 - 1 ms.
-    const MAX: u64 = 4_294_967_295;
     let Some(text) = properties.expiration else { return Ok(None) };
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -153,10 +151,8 @@ fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal
     } else if text.starts_with('-') && digits.bytes().any(|digit| digit != b'0') {
         format!("{{value_negative,-{}}}", digits.trim_start_matches('0'))
     } else {
-        match digits.parse::<u64>() {
-            Ok(millis) if millis <= MAX => return Ok(Some(millis)),
-            _ => format!("{{value_too_large,{}}}", digits.trim_start_matches('0')),
-        }
+        // What does not fit is for ever.
+        return Ok(Some(digits.parse().unwrap_or(u64::MAX)));
     };
     refuse(format!("invalid expiration '{text}': {reason}"))
 }

@@ -123,6 +123,7 @@ fn record(
     cc: &[Name],
     expiration: Option<String>,
 ) {
+    let first = headers.get("x-death").is_none();
     let mut deaths = match headers.get("x-death") {
         Some(FieldValue::Array(deaths)) => deaths.clone(),
         _ => Vec::new(),
@@ -147,7 +148,7 @@ fn record(
     };
     deaths.insert(0, FieldValue::Table(entry));
     put(headers, "x-death", FieldValue::Array(deaths));
-    if headers.get("x-first-death-reason").is_none() {
+    if first {
         put(headers, "x-first-death-reason", long_string(burial.reason));
         put(headers, "x-first-death-queue", long_string(burial.queue));
         put(headers, "x-first-death-exchange", long_string(message.exchange()));

@@ -191,7 +191,8 @@ impl<'a> Batch<'a> {
 
     fn drop_over_limit(&mut self) {
         while self.is_over_limit(0, 0) {
-            let Some(slot) = self.queue.messages.pop_for_limit() else { return };
+            // The head: with priorities, the highest one (as RabbitMQ's priority queues).
+            let Some(slot) = self.queue.messages.pop() else { return };
             self.forget(&slot);
             self.bury(slot.message, DeathReason::Maxlen);
         }
@@ -256,7 +257,8 @@ impl<'a> Batch<'a> {
 
     /// Adds a consumer; messages flow when the batch finishes.
     pub fn subscribe(&mut self, consumer: ConsumerSpec) -> Result<(), Refusal> {
-        let clash = consumer.exclusive && !self.queue.consumers.is_empty();
+        let single_active = self.handle.spec.settings.single_active_consumer;
+        let clash = consumer.exclusive && (single_active || !self.queue.consumers.is_empty());
         if clash || self.queue.consumers.has_exclusive() {
             let text = format!("{} in exclusive use", self.handle.resource());
             return Err(Refusal::new(RefusalKind::AccessRefused, text));
@@ -285,6 +287,8 @@ impl<'a> Batch<'a> {
         self.touch();
         self.expire();
         let slot = self.queue.messages.pop()?;
+        // What the head held back may be due.
+        self.expire();
         let got = Got {
             seq: slot.seq,
             redelivered: slot.returns > 0,

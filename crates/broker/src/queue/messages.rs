@@ -134,13 +134,6 @@ impl Messages {
         head.map_or(0, |slot| slot.message.size())
     }
 
-    /// Takes the message that a length limit drops: lowest priority first, oldest within one.
-    pub(super) fn pop_for_limit(&mut self) -> Option<Slot> {
-        let slot = self.levels.iter_mut().find_map(Level::pop)?;
-        self.count_out(&slot);
-        Some(slot)
-    }
-
     /// Takes a message at the head of a level that has expired at `now`.
     pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<Slot> {
         let expired = |level: &&mut Level| level.head().is_some_and(|slot| slot.expires_at <= now);

@@ -49,12 +49,28 @@ impl Pattern {
     }
 }
 
-/// RabbitMQ compares values, not types: an integer of any width equals another.
+/// RabbitMQ compares values, not types: numbers of any width, strings and byte arrays.
 fn same(wanted: &FieldValue, found: &FieldValue) -> bool {
-    let integers = (wanted.as_integer(), found.as_integer());
+    let (bytes, numbers) = ((bytes(wanted), bytes(found)), (number(wanted), number(found)));
     *wanted == FieldValue::Void
         || wanted == found
-        || matches!(integers, (Some(wanted), Some(found)) if wanted == found)
+        || matches!(bytes, (Some(wanted), Some(found)) if wanted == found)
+        || matches!(numbers, (Some(wanted), Some(found)) if wanted == found)
+}
+
+fn bytes(value: &FieldValue) -> Option<&[u8]> {
+    match value {
+        FieldValue::LongStr(bytes) | FieldValue::Bytes(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn number(value: &FieldValue) -> Option<f64> {
+    match value {
+        FieldValue::F32(number) => Some((*number).into()),
+        FieldValue::F64(number) => Some(*number),
+        other => other.as_integer().map(|number| number as f64),
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -97,7 +113,8 @@ pub(super) fn check(binding: &Binding) -> Result<(), Refusal> {
         Some(FieldValue::LongStr(name)) => match name.as_slice() {
             b"all" | b"any" | b"all-with-x" | b"any-with-x" => Ok(()),
             other => Err(Refusal::precondition(format!(
-                "Invalid x-match field value <<\"{}\">>; expected all, any, all-with-x, or any-with-x",
+                "Invalid x-match field value <<\"{}\">>; \
+                 expected all, any, all-with-x, or any-with-x",
                 String::from_utf8_lossy(other)
             ))),
         },

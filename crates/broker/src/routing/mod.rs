@@ -178,7 +178,8 @@ pub fn route(vhost: &Vhost, exchange: &str, input: &RoutingInput<'_>) -> Routed 
                 Destination::Exchange(next) => waiting.push_back(next.clone()),
             }
         });
-        if !matched && let Some(alternate) = exchange.alternate() {
+        // As in RabbitMQ, the default exchange is nobody's alternate.
+        if !matched && let Some(alternate) = exchange.alternate().filter(|name| !name.is_empty()) {
             waiting.push_back(alternate);
         }
     }

@@ -24,7 +24,8 @@ pub(super) struct Consumer {
 impl Consumer {
     /// Reads until the socket ends.
     pub(super) fn run(mut self) -> anyhow::Result<Histogram<u64>> {
-        self.sender.write(&self.opening)?;
+        let opening = std::mem::take(&mut self.opening);
+        self.write(&opening)?;
         loop {
             match self.receiver.read() {
                 Ok(true) => {}
@@ -36,15 +37,23 @@ impl Consumer {
             reading.now = self.shared.clock.now();
             self.receiver.drain(|event| reading.take(event))?;
             self.shared.received.add(std::mem::take(&mut reading.messages));
-            if !reading.acks.is_empty() {
-                match self.sender.write(&reading.acks) {
-                    Err(_) if self.shared.is_stopping() => break,
-                    result => result?,
-                }
-                reading.acks.clear();
-            }
+            let mut acks = std::mem::take(&mut reading.acks);
+            self.write(&acks)?;
+            acks.clear();
+            self.reading.acks = acks;
         }
         Ok(self.reading.latencies.finish())
+    }
+
+    /// Writes frames, if any; that the socket is gone at the end of the run is no error.
+    fn write(&mut self, frames: &[u8]) -> Result<(), Error> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        match self.sender.write(frames) {
+            Err(_) if self.shared.is_stopping() => Ok(()),
+            result => result,
+        }
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! `arguments` says what can be asked for, `topology` makes connections and queues, `producer`,
 //! `settler` and `consumer` are the work of the threads in `threads`, `batch` the prebuilt frames,
-//! `tally` what is counted, `watch` the measured interval, `run` the whole, `report` what is printed.
+//! `tally` what is counted, `watch` the measured interval, `run` the whole, `report` what is
+//! printed.
 
 mod arguments;
 mod batch;

@@ -86,6 +86,9 @@ impl Ending {
         if shared.clock.now() >= shared.end_ns {
             return true;
         }
+        if self.messages.is_none() {
+            return false;
+        }
         let totals = shared.totals();
         if sending || totals != self.last.1 {
             self.last = (Instant::now(), totals);

@@ -68,7 +68,8 @@ impl Watch {
         // If standard error is gone there is no one left to tell.
         let _ = writeln!(
             std::io::stderr(),
-            "{elapsed:6.1} s  sent {sent:9.0}/s  received {received:9.0}/s  confirmed {confirmed:9.0}/s"
+            "{elapsed:6.1} s  sent {sent:9.0}/s  received {received:9.0}/s  \
+             confirmed {confirmed:9.0}/s"
         );
     }
 

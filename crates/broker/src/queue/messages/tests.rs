@@ -50,7 +50,10 @@ impl Model {
 
 proptest! {
     #[test]
-    fn agrees_with_the_model(max_priority in 0..3_u8, steps in prop::collection::vec(step(), 0..300)) {
+    fn agrees_with_the_model(
+        max_priority in 0..3_u8,
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
         let mut messages = Messages::new(max_priority);
         let mut model = Model::default();
         for step in steps {
@@ -97,17 +100,6 @@ fn expiry_is_seen_at_the_head_only() {
     assert_eq!(messages.next_expiry(), Timestamp(50));
     assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(1));
     assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(2));
-}
-
-#[test]
-fn a_length_limit_drops_the_lowest_priority_first() {
-    let mut messages = Messages::new(5);
-    for priority in [3, 1, 5, 1] {
-        messages.push(message(priority), Timestamp::NEVER);
-    }
-    let dropped: Vec<u64> =
-        std::iter::from_fn(|| messages.pop_for_limit()).map(|slot| slot.seq.0).collect();
-    assert_eq!(dropped, [2, 4, 1, 3]);
 }
 
 #[test]

@@ -141,7 +141,6 @@ impl Channel {
     fn on_rare_method(&mut self, link: &mut Link, method: &Method<'_>) -> Outcome {
         match *method {
             Method::ChannelFlow { active } => self.on_flow(link, active),
-            Method::ChannelFlowOk { .. } => Ok(()),
             Method::AccessRequest { .. } => {
                 link.send(self.number, &Method::AccessRequestOk { ticket: 1 });
                 Ok(())

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use leveret_broker::ids::{ConnectionId, Timestamp};
-use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event};
+use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
@@ -33,6 +34,12 @@ pub(super) enum Phase {
     Silent(Timestamp),
     /// The socket closes when all is written.
     Ended,
+}
+
+/// The text for a frame that is too short or too long for its type.
+fn unknown_frame(kind: u8, payload: &[u8]) -> String {
+    let octets = erlang_binary(&payload[..payload.len().min(64)]);
+    format!("type {kind}, all octets = {octets}: unknown_frame")
 }
 
 /// A connection without its socket.
@@ -180,38 +187,53 @@ impl Session {
                 Err(error) => self.on_bad_method(error, payload),
             },
             Event::Header { channel, payload } => self.on_header(channel, payload),
+            Event::Body { channel: 0, chunk, .. } => self.unexpected_frame(FRAME_BODY, chunk),
             Event::Body { channel, chunk, end_of_frame } => {
                 self.with_channel(channel, |channel, link| {
                     channel.on_body(link, chunk, end_of_frame)
                 });
             }
-            Event::Heartbeat { channel: 0, .. } => {}
-            Event::Heartbeat { .. } => {
-                let text = "UNEXPECTED_FRAME - type 8, all octets = <<>>";
-                self.fail_connection(Failure::new(ReplyCode::UnexpectedFrame, text), (0, 0));
+            Event::Heartbeat { payload, .. } if !payload.is_empty() => {
+                let text = unknown_frame(FRAME_HEARTBEAT, payload);
+                self.fail_connection(Failure::new(ReplyCode::FrameError, text), (0, 0));
             }
+            Event::Heartbeat { channel: 0, .. } => {}
+            Event::Heartbeat { payload, .. } => self.unexpected_frame(FRAME_HEARTBEAT, payload),
         }
     }
 
+    /// A frame that may not stand where it does, in RabbitMQ's words.
+    fn unexpected_frame(&mut self, kind: u8, payload: &[u8]) {
+        let octets = erlang_binary(&payload[..payload.len().min(64)]);
+        let text = format!("type {kind}, all octets = {octets}");
+        self.fail_connection(Failure::new(ReplyCode::UnexpectedFrame, text), (0, 0));
+    }
+
     fn on_bad_method(&mut self, error: DecodeError, payload: &[u8]) {
+        let ids = match error {
+            DecodeError::InvalidUtf8 { .. } => (0, 0),
+            _ => error.ids(),
+        };
         let (code, text) = match error {
+            DecodeError::TooShort => (ReplyCode::FrameError, unknown_frame(FRAME_METHOD, payload)),
             DecodeError::UnknownMethod { class_id, method_id } => {
                 let text = format!("unknown method (class {class_id}, method {method_id})");
                 (ReplyCode::CommandInvalid, text)
             }
             other => (ReplyCode::FrameError, other.reply_text(payload)),
         };
-        self.fail_connection(Failure::new(code, text), error.ids());
+        self.fail_connection(Failure::new(code, text), ids);
     }
 
     fn on_header(&mut self, channel: u16, payload: &[u8]) {
         match ContentHeader::decode(payload) {
+            Ok(_) if channel == 0 => self.unexpected_frame(FRAME_HEADER, payload),
             Ok(header) => {
                 self.with_channel(channel, |channel, link| channel.on_header(link, &header));
             }
-            Err(error) => {
-                let text = error.reply_text(payload);
-                self.fail_connection(Failure::new(ReplyCode::FrameError, text), error.ids());
+            Err(_) => {
+                let text = unknown_frame(FRAME_HEADER, payload);
+                self.fail_connection(Failure::new(ReplyCode::FrameError, text), (0, 0));
             }
         }
     }
@@ -318,7 +340,7 @@ impl Session {
             let text = format!(
                 "number of channels opened ({open}) has reached the negotiated channel_max ({max})"
             );
-            return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (20, 10));
+            return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
         self.channels.insert(number, Channel::new(number));
         self.link.send(number, &Method::ChannelOpenOk {});

@@ -56,8 +56,11 @@ impl Session {
             }
             return;
         };
-        channel.last_tag += 1;
-        let tag = channel.last_tag;
+        let tag = channel.last_tag + 1;
+        if entry.queue.is_some() {
+            // RabbitMQ's direct replies do not count.
+            channel.last_tag = tag;
+        }
         let message = &delivery.message;
         write_deliver(
             link.out.tail(),

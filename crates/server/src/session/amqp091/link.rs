@@ -138,8 +138,8 @@ impl Link {
         }
     }
 
-    /// Hands all that was gathered to the queues: publishes first, then settlements. The position at
-    /// which the publishes are durable.
+    /// Hands all that was gathered to the queues: publishes first, then settlements. The position
+    /// at which the publishes are durable.
     pub(super) fn flush(&mut self) -> Position {
         let mut position = Position::START;
         if !self.outgoing.is_empty() {

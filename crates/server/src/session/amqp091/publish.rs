@@ -60,17 +60,28 @@ impl Channel {
             &link.who.user,
             reply_to,
         )
-        .map_err(|refusal| match refusal {
-            PublishRefusal::Malformed => {
-                Failure::new(ReplyCode::FrameError, "cannot decode the content header's properties")
-            }
-            PublishRefusal::Refused(refusal) => refusal.into(),
-        })?;
+        .map_err(|refusal| self.refused(link, refusal))?;
         if builder.missing() == 0 {
             return self.finish_publish(link, builder);
         }
         self.content = Content::Body(builder);
         Ok(())
+    }
+
+    /// A refused header; a missing exchange is told before anything that is wrong with the message.
+    fn refused(&self, link: &Link, refusal: PublishRefusal) -> Failure {
+        let refusal = match refusal {
+            PublishRefusal::Malformed => {
+                let text = "cannot decode the content header's properties";
+                return Failure::new(ReplyCode::FrameError, text);
+            }
+            PublishRefusal::Refused(refusal) => refusal,
+        };
+        let input = RoutingInput { routing_key: &self.routing_key, extra_keys: &[], headers: None };
+        match link.broker().route(&link.topology, &link.who, &self.exchange, &input) {
+            Ok(_) => refusal.into(),
+            Err(first) => first.into(),
+        }
     }
 
     pub(super) fn on_body(&mut self, link: &mut Link, chunk: &[u8], end_of_frame: bool) -> Outcome {
@@ -100,10 +111,11 @@ impl Channel {
         let (message, extra_keys) = builder.finish();
         let is_reply = self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX);
         if is_reply {
-            if !matches!(self.mode, Mode::Tx(_)) {
-                link.broker().reply(&self.routing_key[REPLY_TO_PREFIX.len()..], message);
-            }
             self.note_publish(link);
+            let token = &self.routing_key[REPLY_TO_PREFIX.len()..];
+            if !link.broker().reply(token, message.clone()) && self.mandatory {
+                self.return_message(link, &message);
+            }
             return Ok(());
         }
         let route = self.route(link, &message, &extra_keys)?;

@@ -63,8 +63,7 @@ impl Channel {
             unreachable!("only called for a declare")
         };
         if passive {
-            let name = self.queue_name(queue)?;
-            return Ok(link.broker().inspect_queue(&link.who, name, link.now)?);
+            return Ok(link.broker().inspect_queue(&link.who, queue, link.now)?);
         }
         let request = QueueRequest {
             name: queue,

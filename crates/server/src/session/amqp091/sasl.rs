@@ -4,7 +4,7 @@
 use leveret_wire::amqp091::table::Table;
 
 /// The mechanisms that are offered, in the order of preference.
-pub(super) const MECHANISMS: &[u8] = b"PLAIN AMQPLAIN";
+pub(super) const MECHANISMS: &[u8] = b"AMQPLAIN PLAIN";
 
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +39,11 @@ impl Mechanism {
     pub(super) fn read(self, response: &[u8]) -> Option<Credentials<'_>> {
         match self {
             Self::Plain => {
-                let mut parts = response.splitn(3, |byte| *byte == 0);
-                let _authorization_id = parts.next()?;
+                // As RabbitMQ: no authorisation identity, no further parts.
+                let mut parts = response.strip_prefix(b"\0")?.split(|byte| *byte == 0);
                 let user = std::str::from_utf8(parts.next()?).ok()?;
-                Some(Credentials { user, password: parts.next()? })
+                let password = parts.next()?;
+                parts.next().is_none().then_some(Credentials { user, password })
             }
             Self::AmqPlain => {
                 let table = Table::parse(response).ok()?;
@@ -60,8 +61,10 @@ mod tests {
 
     #[test]
     fn plain_reads_user_and_password() {
-        let read = Mechanism::Plain.read(b"\0guest\0se\0cret").unwrap();
-        assert_eq!((read.user, read.password), ("guest", &b"se\0cret"[..]));
+        let read = Mechanism::Plain.read(b"\0guest\0secret").unwrap();
+        assert_eq!((read.user, read.password), ("guest", &b"secret"[..]));
+        assert!(Mechanism::Plain.read(b"\0guest\0se\0cret").is_none());
+        assert!(Mechanism::Plain.read(b"other\0guest\0secret").is_none());
         assert!(Mechanism::Plain.read(b"\0guest").is_none());
         assert!(Mechanism::Plain.read(b"").is_none());
     }

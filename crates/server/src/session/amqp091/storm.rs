@@ -60,13 +60,13 @@ fn arguments(random: &mut Random) -> Vec<u8> {
     table.to_content()
 }
 
-fn method<'a>(random: &mut Random, table: Table<'a>) -> Method<'a> {
+/// A method that changes the definitions.
+fn definition<'a>(random: &mut Random, table: Table<'a>) -> Method<'a> {
     let queue = random.pick(&QUEUES);
     let exchange = random.pick(&EXCHANGES);
     let routing_key = random.pick(&KEYS);
     let no_wait = random.below(4) == 0;
-    let delivery_tag = random.below(6);
-    match random.below(30) {
+    match random.below(10) {
         0..=2 => Method::QueueDeclare {
             queue,
             passive: random.below(5) == 0,
@@ -91,13 +91,22 @@ fn method<'a>(random: &mut Random, table: Table<'a>) -> Method<'a> {
             arguments: table,
         },
         8 => Method::ExchangeDelete { exchange, if_unused: random.flag(), no_wait },
-        9 => Method::ExchangeBind {
+        _ => Method::ExchangeBind {
             destination: random.pick(&EXCHANGES),
             source: exchange,
             routing_key,
             no_wait,
             arguments: table,
         },
+    }
+}
+
+fn method<'a>(random: &mut Random, table: Table<'a>) -> Method<'a> {
+    let queue = random.pick(&QUEUES);
+    let no_wait = random.below(4) == 0;
+    let delivery_tag = random.below(6);
+    match random.below(30) {
+        0..=9 => definition(random, table),
         10..=13 => Method::BasicConsume {
             queue,
             consumer_tag: random.pick(&TAGS),

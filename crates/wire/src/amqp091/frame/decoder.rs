@@ -3,7 +3,8 @@
 //! Method, header and heartbeat frames are handed out whole, body frames as their bytes come, so
 //! that a body never has to fit a buffer. Invariants: no call reads beyond its input; a call either
 //! consumes bytes, or returns an event, or returns none and wants more; a frame's end octet is
-//! checked before the frame is reported complete; the size is checked before the payload is awaited.
+//! checked before the frame is reported complete; the size is checked before the payload is
+//! awaited.
 
 use super::super::constants::{
     FRAME_BODY, FRAME_END, FRAME_HEADER, FRAME_HEADER_LEN, FRAME_HEARTBEAT, FRAME_METHOD,
@@ -150,7 +151,8 @@ impl Decoder {
             (0, _) => UNLIMITED_PAYLOAD_MAX,
             (frame_max, _) => frame_max.saturating_sub(FRAME_OVERHEAD as u32),
         };
-        if head.size > max {
+        // RabbitMQ forgives clients that leave the frame's own head out of the sum.
+        if head.size > max.saturating_add(FRAME_OVERHEAD as u32) {
             return Err(FrameError::TooLarge { frame_type: head.frame_type, size: head.size, max });
         }
         Ok(())

@@ -46,7 +46,8 @@ impl FrameError {
     pub fn reply_text(&self) -> String {
         match self {
             FrameError::TooLarge { frame_type, size, max } => format!(
-                "FRAME_ERROR - type {frame_type}, all octets = <<>>: {{frame_too_large,{size},{max}}}"
+                "FRAME_ERROR - type {frame_type}, all octets = <<>>: \
+                 {{frame_too_large,{size},{max}}}"
             ),
             FrameError::UnknownFrame { frame_type, payload, size, .. } => {
                 format!(

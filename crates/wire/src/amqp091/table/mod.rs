@@ -11,4 +11,4 @@ pub use owned::{FieldTable, FieldValue};
 pub use view::{Array, ArrayIter, Table, TableError, TableIter, Value};
 
 /// How deep tables and arrays may be nested; RabbitMQ has no limit, we need one.
-pub const DEPTH_MAX: usize = 32;
+pub const DEPTH_MAX: usize = 64;
