@@ -27,7 +27,7 @@ pub struct Uri {
     pub user: String,
     /// Password; `guest` if not given.
     pub password: String,
-    /// Virtual host; `/` if there is no path.
+    /// Virtual host; `/` if there is no path or only a slash.
     pub vhost: String,
 }
 
@@ -51,6 +51,7 @@ impl FromStr for Uri {
         let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
         let mut uri = Uri::default();
         let authority = match rest.split_once('/') {
+            Some((authority, "")) => authority,
             Some((authority, vhost)) => {
                 uri.vhost = decode(vhost)?;
                 authority
@@ -110,6 +111,8 @@ mod tests {
     #[test]
     fn parts_may_be_left_out() {
         assert_eq!("amqp://".parse::<Uri>().unwrap(), Uri::default());
+        assert_eq!("amqp:///".parse::<Uri>().unwrap(), Uri::default());
+        assert_eq!("amqp://h/?heartbeat=5".parse::<Uri>().unwrap().vhost, "/");
         let uri: Uri = "amqp://b.example:1234".parse().unwrap();
         assert_eq!((uri.host.as_str(), uri.port, uri.vhost.as_str()), ("b.example", 1234, "/"));
     }
@@ -120,7 +123,7 @@ mod tests {
         let expected = ("us@er", "p:ss", "::1", 5673, "/one/two");
         let got = (&*uri.user, &*uri.password, &*uri.host, uri.port, &*uri.vhost);
         assert_eq!(got, expected);
-        assert_eq!("amqp://h/".parse::<Uri>().unwrap().vhost, "", "a slash means the empty name");
+        assert_eq!("amqp://h/%2F".parse::<Uri>().unwrap().vhost, "/");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use leveret_server::{Options, Server};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, ConfigArgs, Loaded};
@@ -20,6 +21,7 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    raise_open_files();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if loaded.config.worker_threads > 0 {
         runtime.worker_threads(loaded.config.worker_threads);
@@ -29,6 +31,18 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
     // A task that still blocks must not keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// Raises the soft limit of open files to the hard one: each connection takes one.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 async fn serve(

@@ -15,7 +15,7 @@ use leveret_wire::amqp091::frame::{
     write_deliver, write_heartbeat,
 };
 use leveret_wire::amqp091::method::{ALL_METHODS, Method};
-use leveret_wire::amqp091::properties::{BasicProperties, Properties, peek_flags};
+use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString, peek_flags};
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 
 /// The limit that fuzzed decoders have, as frames over the whole.
@@ -131,7 +131,7 @@ fn sample_table(depth: usize) -> FieldTable {
 }
 
 fn sample_properties(depth: usize) -> BasicProperties {
-    let text = |content: &str| Some(content.to_owned());
+    let text = |content: &str| Some(ShortString::from(content));
     BasicProperties {
         content_type: text("application/json"),
         headers: (depth > 0).then(|| sample_table(depth - 1)),
@@ -141,7 +141,7 @@ fn sample_properties(depth: usize) -> BasicProperties {
         expiration: text("60000"),
         timestamp: Some(1_700_000_000),
         user_id: text("guest"),
-        cluster_id: (depth > 1).then(String::new),
+        cluster_id: (depth > 1).then(ShortString::default),
         ..BasicProperties::default()
     }
 }

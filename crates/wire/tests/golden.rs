@@ -7,7 +7,7 @@ use leveret_wire::amqp091::frame::{
     write_return,
 };
 use leveret_wire::amqp091::method::{ALL_METHODS, DecodeError, Method, method_name};
-use leveret_wire::amqp091::properties::{BasicProperties, Properties, peek_flags};
+use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString, peek_flags};
 use leveret_wire::amqp091::table::{DEPTH_MAX, FieldTable, FieldValue, Table, TableError, Value};
 
 fn payload(method: &Method<'_>) -> Vec<u8> {
@@ -296,7 +296,7 @@ fn nesting_has_an_end() {
 fn properties_are_read_and_written() {
     let raw = b"\x90\x00\x0atext/plain\x02";
     let properties = Properties::parse(raw).expect("well formed");
-    assert_eq!(properties.content_type, Some("text/plain"));
+    assert_eq!(properties.content_type, Some("text/plain".into()));
     assert_eq!(properties.delivery_mode, Some(2));
     let mut out = Vec::new();
     properties.encode(&mut out);
@@ -310,7 +310,34 @@ fn properties_are_read_and_written() {
     let malformed = Err(DecodeError::Malformed { class_id: 60, method_id: 0 });
     assert_eq!(Properties::parse(b"\x00\x00x"), malformed, "bytes behind the last property");
     assert_eq!(Properties::parse(b""), malformed);
-    assert_eq!(Properties::parse(b"\x00\x02"), malformed, "bit 1 stands for no property");
+    assert_eq!(Properties::parse(b"\x00\x02"), Ok(Properties::default()), "bit 1 means nothing");
     assert_eq!(Properties::parse(b"\x00\x01\x00\x00"), Ok(Properties::default()));
     assert_eq!(Properties::parse(b"\x00\x01\x00\x01"), malformed, "a third word is announced");
+}
+
+#[test]
+fn short_strings_of_properties_may_be_binary() {
+    let raw = b"\x04\x00\x04\xff\x00\xc3\x28";
+    let properties = Properties::parse(raw).expect("any bytes will do");
+    let id = properties.correlation_id.expect("its flag is set");
+    assert_eq!((id.as_bytes(), id.as_str()), (&b"\xff\x00\xc3\x28"[..], None));
+    assert_eq!(format!("{id:?}"), "\"\u{fffd}\\0\u{fffd}(\"");
+    let mut out = Vec::new();
+    properties.encode(&mut out);
+    assert_eq!(out, raw);
+    let owned = BasicProperties::from(&properties);
+    assert_eq!(owned.correlation_id, ShortString::from_bytes(id.as_bytes()));
+    out.clear();
+    owned.encode(&mut out);
+    assert_eq!(out, raw);
+}
+
+#[test]
+fn short_strings_of_properties_have_a_limit() {
+    let long = "é".repeat(128);
+    let cut = ShortString::from(long.as_str());
+    assert_eq!(cut.as_str(), long.get(..254));
+    assert_eq!(ShortString::from(long), cut);
+    assert!(ShortString::from_bytes(&[0xff; 255]).is_some_and(|s| s.as_bytes() == [0xff; 255]));
+    assert_eq!(ShortString::from_bytes(&[0xff; 256]), None);
 }

@@ -5,7 +5,7 @@ use leveret_wire::amqp091::frame::{
     write_heartbeat,
 };
 use leveret_wire::amqp091::method::Method;
-use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString};
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 use proptest::collection::vec;
 use proptest::option;
@@ -42,7 +42,10 @@ fn field_table() -> impl Strategy<Value = FieldTable> {
 }
 
 fn basic_properties() -> impl Strategy<Value = BasicProperties> {
-    let text = || option::of("\\PC{0,30}");
+    let binary = vec(any::<u8>(), 0..256)
+        .prop_map(|bytes| ShortString::from_bytes(&bytes).expect("not too long"));
+    let short = prop_oneof!["\\PC{0,30}".prop_map(ShortString::from), binary].boxed();
+    let text = || option::of(short.clone());
     let first = (text(), text(), option::of(field_table()), any::<Option<u8>>());
     let second = (any::<Option<u8>>(), text(), text(), text(), text());
     let third = (any::<Option<u64>>(), text(), text(), text(), text());

@@ -76,7 +76,7 @@ impl Broker {
         if self.is_reply_queue(name) {
             return Ok(reply_queue(name));
         }
-        let queue = self.find_queue(who, name)?;
+        let queue = self.find_queue(who, &strip_line_ends(name))?;
         Ok(self.declared(&queue, Position::START, now))
     }
 
@@ -188,7 +188,8 @@ impl Broker {
         now: Timestamp,
     ) -> Result<(usize, Position), Refusal> {
         let vhost = self.vhost(who)?;
-        let Some(queue) = vhost.queues.get(name) else { return Ok((0, Position::START)) };
+        let name = strip_line_ends(name);
+        let Some(queue) = vhost.queues.get(name.as_str()) else { return Ok((0, Position::START)) };
         queue.check_access(who.connection)?;
         let writer = self.write();
         let mut batch = queue.lock(self.context(now));

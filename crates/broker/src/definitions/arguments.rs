@@ -6,8 +6,8 @@ use crate::error::{Refusal, Resource};
 use crate::ids::Name;
 use crate::message::{FieldTable, FieldValue};
 
-/// RabbitMQ's longest timer, in milliseconds (2^32 - 1).
-const TIMER_MAX_MS: i64 = 4_294_967_295;
+/// RabbitMQ's longest timer, in milliseconds: ten years.
+pub(crate) const TIMER_MAX_MS: i64 = 10 * 365 * 86_400_000;
 
 /// What to do with a message for which a length limit leaves no room (RabbitMQ: Queue Length
 /// Limit).

@@ -12,7 +12,7 @@ mod queue;
 mod topology;
 mod user;
 
-pub(crate) use arguments::{COMPARED, Flags, consumer_priority};
+pub(crate) use arguments::{COMPARED, Flags, TIMER_MAX_MS, consumer_priority};
 pub use arguments::{Overflow, QueueArguments};
 pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};

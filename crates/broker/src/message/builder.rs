@@ -6,6 +6,7 @@ use leveret_wire::amqp091::table::Value;
 
 use super::{HeaderTable, Message};
 use crate::broker::{REPLY_TO, REPLY_TO_PREFIX};
+use crate::definitions::TIMER_MAX_MS;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::Name;
 
@@ -46,6 +47,7 @@ impl MessageBuilder {
     ) -> Result<Self, PublishRefusal> {
         let parsed = Properties::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
         check_user(&parsed, user)?;
+        check_delivery_mode(&parsed)?;
         let expiration_ms = expiration(&parsed)?;
         let headers = parsed.headers.map(HeaderTable::new);
         let mut extra_keys = Vec::new();
@@ -107,7 +109,7 @@ fn rewrite(
     has_bcc: bool,
     reply_token: Option<&str>,
 ) -> Result<Option<Vec<u8>>, PublishRefusal> {
-    let wants_replies = properties.reply_to == Some(REPLY_TO);
+    let wants_replies = properties.reply_to.is_some_and(|address| address == REPLY_TO);
     if !has_bcc && !wants_replies {
         return Ok(None);
     }
@@ -119,7 +121,7 @@ fn rewrite(
         let Some(token) = reply_token else {
             return refuse("fast reply consumer does not exist".to_owned());
         };
-        owned.reply_to = Some(format!("{REPLY_TO_PREFIX}{token}"));
+        owned.reply_to = Some(format!("{REPLY_TO_PREFIX}{token}").into());
     }
     let mut encoded = Vec::new();
     owned.encode(&mut encoded);
@@ -129,9 +131,18 @@ fn rewrite(
 fn check_user(properties: &Properties<'_>, user: &str) -> Result<(), PublishRefusal> {
     match properties.user_id {
         Some(claimed) if claimed != user => refuse(format!(
-            "user_id property set to '{claimed}' but authenticated user was '{user}'"
+            "user_id property set to '{}' but authenticated user was '{user}'",
+            String::from_utf8_lossy(claimed.as_bytes())
         )),
         _ => Ok(()),
+    }
+}
+
+/// 1 is transient, 2 persistent (RabbitMQ refuses others).
+fn check_delivery_mode(properties: &Properties<'_>) -> Result<(), PublishRefusal> {
+    match properties.delivery_mode {
+        None | Some(1 | 2) => Ok(()),
+        Some(mode) => refuse(format!("invalid message: {{delivery_mode_unknown,{mode}}}")),
     }
 }
 
@@ -141,7 +152,11 @@ fn refuse<T>(text: String) -> Result<T, PublishRefusal> {
 
 /// The expiration property: a decimal string of milliseconds (RabbitMQ: TTL, "Per-Message TTL").
 fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal> {
-    let Some(text) = properties.expiration else { return Ok(None) };
+    let Some(property) = properties.expiration else { return Ok(None) };
+    let Some(text) = property.as_str() else {
+        let text = String::from_utf8_lossy(property.as_bytes());
+        return refuse(format!("invalid expiration '{text}': no_integer"));
+    };
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let reason = if end == 0 {
@@ -151,8 +166,10 @@ fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal
     } else if text.starts_with('-') && digits.bytes().any(|digit| digit != b'0') {
         format!("{{value_negative,-{}}}", digits.trim_start_matches('0'))
     } else {
-        // What does not fit is for ever.
-        return Ok(Some(digits.parse().unwrap_or(u64::MAX)));
+        match digits.parse::<u64>() {
+            Ok(millis) if millis <= TIMER_MAX_MS as u64 => return Ok(Some(millis)),
+            _ => format!("{{value_too_large,{}}}", digits.trim_start_matches('0')),
+        }
     };
     refuse(format!("invalid expiration '{text}': {reason}"))
 }
@@ -171,13 +188,43 @@ fn collect_keys(
         ));
     };
     for item in items.iter() {
-        let Value::LongStr(bytes) = item else {
-            let kind = item.type_name();
-            return refuse(format!(
-                "invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}"
-            ));
-        };
-        keys.push(String::from_utf8_lossy(bytes).into());
+        // As in RabbitMQ, what is no string is no key.
+        if let Value::LongStr(bytes) = item {
+            keys.push(String::from_utf8_lossy(bytes).into());
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(properties: &[u8]) -> Result<Message, PublishRefusal> {
+        MessageBuilder::new("x", "key", properties, 0, "guest", Some("token"))
+            .map(|builder| builder.finish().0)
+    }
+
+    fn refusal(properties: &[u8]) -> String {
+        match build(properties) {
+            Err(PublishRefusal::Refused(refusal)) => refusal.text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_binary_correlation_id_stays_as_it_is() {
+        let untouched = b"\x04\x00\x02\xff\x00";
+        assert_eq!(build(untouched).unwrap().properties(), untouched);
+        let request = b"\x06\x00\x02\xff\x00\x15amq.rabbitmq.reply-to";
+        let rewritten = b"\x06\x00\x02\xff\x00\x1bamq.rabbitmq.reply-to.token";
+        assert_eq!(build(request).unwrap().properties(), rewritten);
+    }
+
+    #[test]
+    fn what_must_be_looked_at_may_be_binary_too() {
+        let expected = "user_id property set to '\u{fffd}' but authenticated user was 'guest'";
+        assert_eq!(refusal(b"\x00\x10\x01\xff"), expected);
+        assert_eq!(refusal(b"\x01\x00\x01\xff"), "invalid expiration '\u{fffd}': no_integer");
+    }
 }

@@ -2,7 +2,7 @@
 //! "Effects on Message").
 
 use bytes::Bytes;
-use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString};
 use leveret_wire::amqp091::table::{FieldTable, FieldValue};
 
 use super::Message;
@@ -121,7 +121,7 @@ fn record(
     message: &Message,
     burial: &Burial<'_>,
     cc: &[Name],
-    expiration: Option<String>,
+    expiration: Option<ShortString>,
 ) {
     let first = headers.get("x-death").is_none();
     let mut deaths = match headers.get("x-death") {
@@ -159,7 +159,7 @@ fn first_death(
     message: &Message,
     burial: &Burial<'_>,
     cc: &[Name],
-    expiration: Option<String>,
+    expiration: Option<ShortString>,
 ) -> FieldTable {
     let keys = std::iter::once(message.routing_key()).chain(cc.iter().map(|key| &**key));
     let mut death = vec![
@@ -171,7 +171,34 @@ fn first_death(
         ("routing-keys".to_owned(), FieldValue::Array(keys.map(long_string).collect())),
     ];
     if let Some(expiration) = expiration {
-        death.push(("original-expiration".to_owned(), long_string(&expiration)));
+        let text = FieldValue::LongStr(expiration.as_bytes().to_vec());
+        death.push(("original-expiration".to_owned(), text));
     }
     FieldTable(death)
+}
+
+#[cfg(test)]
+mod tests {
+    use leveret_wire::amqp091::table::Value;
+
+    use super::super::MessageBuilder;
+    use super::*;
+
+    #[test]
+    fn binary_properties_survive_death() {
+        let raw = b"\x05\x80\x02\xff\x00\x0260\x03\xc3\x28\xfe";
+        let builder = MessageBuilder::new("x", "key", raw, 0, "guest", None).unwrap();
+        let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
+        let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
+        let letter = builder.finish().0.bury(&burial).message;
+        let properties = Properties::parse(letter.properties()).unwrap();
+        assert_eq!(properties.correlation_id.unwrap().as_bytes(), b"\xff\x00");
+        assert_eq!(properties.message_id.unwrap().as_bytes(), b"\xc3\x28\xfe");
+        assert_eq!(properties.expiration, None);
+        let Some(Value::Array(deaths)) = properties.headers.unwrap().get("x-death") else {
+            panic!("there is no x-death");
+        };
+        let Some(Value::Table(death)) = deaths.iter().next() else { panic!("it is empty") };
+        assert_eq!(death.get("original-expiration"), Some(Value::LongStr(b"60")));
+    }
 }

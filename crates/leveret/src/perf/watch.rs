@@ -37,9 +37,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(shared: &Shared, quiet: bool) -> Watch {
-        let mut last = Moment::now(shared);
-        last.at_ns = shared.start_ns;
-        Watch { from: None, last, quiet }
+        // Nothing has been sent before the start, whatever the threads did since.
+        let last =
+            Moment { at_ns: shared.start_ns, totals: Totals::default(), ..Moment::now(shared) };
+        let warm = shared.measure_from_ns <= shared.start_ns;
+        Watch { from: warm.then_some(last), last, quiet }
     }
 
     /// To be called often: notes the end of the warm-up, and prints once a second.
@@ -75,8 +77,35 @@ impl Watch {
 
     /// Start and end of the measured interval; of a run that ended in its warm-up, all of it.
     pub(super) fn finish(&self, shared: &Shared) -> (Moment, Moment) {
-        let to = Moment::now(shared);
         let all = Moment { at_ns: shared.start_ns, totals: Totals::default(), cpu_s: None };
-        (self.from.unwrap_or(all), to)
+        (self.from.unwrap_or(all), Moment::now(shared))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_warm_up_everything_counts() {
+        let shared = Shared::new(0.0, None);
+        let watch = Watch::new(&shared, true);
+        shared.sent.add(5);
+        let (from, to) = watch.finish(&shared);
+        assert_eq!((from.totals.sent, to.totals.sent), (0, 5));
+        assert_eq!(from.at_ns, shared.start_ns);
+    }
+
+    #[test]
+    fn the_warm_up_is_left_out() {
+        let shared = Shared::new(0.01, None);
+        let mut watch = Watch::new(&shared, true);
+        shared.sent.add(5);
+        shared.clock.sleep_until(shared.measure_from_ns);
+        watch.tick(&shared);
+        shared.sent.add(2);
+        let (from, to) = watch.finish(&shared);
+        assert_eq!((from.totals.sent, to.totals.sent), (5, 7));
+        assert!(from.at_ns >= shared.measure_from_ns);
     }
 }

@@ -1,21 +1,127 @@
 //! The fourteen properties of class `basic`, declared once: a borrowed view of the bytes in a
 //! content header and an owned form to build them from.
 //!
-//! The broker passes property bytes on as they came; it parses them only where it must look.
+//! The broker passes property bytes on as they came; it parses them only where it must look. Their
+//! short strings are bytes: unlike those of methods, they need not be UTF-8, as in RabbitMQ.
 
-use super::codec::{Fault, Field, Reader, Writer, put_short_str};
+use std::fmt;
+
+use super::codec::{Fault, Field, Reader, Writer, short_str};
 use super::constants::CLASS_BASIC;
 pub use super::error::DecodeError;
 use super::table::{FieldTable, Table};
+
+/// A short string of the properties: up to 255 bytes, UTF-8 or not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ShortBytes<'a>(&'a [u8]);
+
+impl<'a> ShortBytes<'a> {
+    /// The bytes.
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The text, if it is UTF-8.
+    pub fn as_str(self) -> Option<&'a str> {
+        str::from_utf8(self.0).ok()
+    }
+
+    /// A copy.
+    pub fn to_owned(self) -> ShortString {
+        ShortString(self.0.to_vec())
+    }
+}
+
+/// Longer than 255 bytes it is cut at a character.
+impl<'a> From<&'a str> for ShortBytes<'a> {
+    fn from(text: &'a str) -> ShortBytes<'a> {
+        ShortBytes(short_str(text))
+    }
+}
+
+impl<'a> Field<'a> for ShortBytes<'a> {
+    fn get(reader: &mut Reader<'a>) -> Result<ShortBytes<'a>, Fault> {
+        let len = u8::get(reader)?;
+        reader.bytes(usize::from(len)).map(ShortBytes)
+    }
+
+    fn put(&self, writer: &mut Writer<'_>) {
+        Field::put(&(self.0.len() as u8), writer);
+        writer.out.extend_from_slice(self.0);
+    }
+}
+
+/// A short string of the properties, owned.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct ShortString(Vec<u8>);
+
+impl ShortString {
+    /// Copies the bytes; none if there are more than 255.
+    pub fn from_bytes(bytes: &[u8]) -> Option<ShortString> {
+        (bytes.len() <= 255).then(|| ShortString(bytes.to_vec()))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text, if it is UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        str::from_utf8(&self.0).ok()
+    }
+}
+
+/// Longer than 255 bytes it is cut at a character.
+impl From<&str> for ShortString {
+    fn from(text: &str) -> ShortString {
+        ShortString(short_str(text).to_vec())
+    }
+}
+
+/// Longer than 255 bytes it is cut at a character.
+impl From<String> for ShortString {
+    fn from(text: String) -> ShortString {
+        let len = short_str(&text).len();
+        let mut bytes = text.into_bytes();
+        bytes.truncate(len);
+        ShortString(bytes)
+    }
+}
+
+macro_rules! compare_and_show {
+    ($($kind:ty),*) => {$(
+        impl PartialEq<str> for $kind {
+            fn eq(&self, text: &str) -> bool {
+                self.as_bytes() == text.as_bytes()
+            }
+        }
+
+        impl PartialEq<&str> for $kind {
+            fn eq(&self, text: &&str) -> bool {
+                *self == **text
+            }
+        }
+
+        /// As text; what is not UTF-8 is replaced.
+        impl fmt::Debug for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&String::from_utf8_lossy(self.as_bytes()), f)
+            }
+        }
+    )*};
+}
+compare_and_show!(ShortBytes<'_>, ShortString);
 
 /// An owned property that can be written.
 trait Put {
     fn put(&self, out: &mut Vec<u8>);
 }
 
-impl Put for String {
+impl Put for ShortString {
     fn put(&self, out: &mut Vec<u8>) {
-        put_short_str(out, self);
+        out.push(self.0.len() as u8);
+        out.extend_from_slice(&self.0);
     }
 }
 
@@ -79,17 +185,14 @@ macro_rules! properties {
                 BasicProperties { $($field: view.$field.map(|value| value.to_owned()),)* }
             }
         }
-
-        /// The flag bits that stand for a property.
-        const KNOWN_FLAGS: u16 = 0 $(| (1 << $bit))*;
     };
 }
 
 properties! { 'a;
     /// MIME type of the body.
-    content_type 15 &'a str => String;
+    content_type 15 ShortBytes<'a> => ShortString;
     /// MIME encoding of the body.
-    content_encoding 14 &'a str => String;
+    content_encoding 14 ShortBytes<'a> => ShortString;
     /// Headers: for the headers exchange, `CC`, `x-death` and the application.
     headers 13 Table<'a> => FieldTable;
     /// 1 transient, 2 persistent.
@@ -97,31 +200,32 @@ properties! { 'a;
     /// 0 to 255.
     priority 11 u8 => u8;
     /// Which request a reply belongs to.
-    correlation_id 10 &'a str => String;
+    correlation_id 10 ShortBytes<'a> => ShortString;
     /// Where to send the reply.
-    reply_to 9 &'a str => String;
+    reply_to 9 ShortBytes<'a> => ShortString;
     /// Time to live in milliseconds, as decimal text.
-    expiration 8 &'a str => String;
+    expiration 8 ShortBytes<'a> => ShortString;
     /// The application's id of the message.
-    message_id 7 &'a str => String;
+    message_id 7 ShortBytes<'a> => ShortString;
     /// Seconds since 1970.
     timestamp 6 u64 => u64;
     /// The application's type of the message.
-    r#type 5 &'a str => String;
+    r#type 5 ShortBytes<'a> => ShortString;
     /// The publishing user; RabbitMQ checks it.
-    user_id 4 &'a str => String;
+    user_id 4 ShortBytes<'a> => ShortString;
     /// The publishing application.
-    app_id 3 &'a str => String;
+    app_id 3 ShortBytes<'a> => ShortString;
     /// Deprecated, passed on.
-    cluster_id 2 &'a str => String;
+    cluster_id 2 ShortBytes<'a> => ShortString;
 }
 
 /// Set in a flag word that another one follows (4.2.6.1).
 const CONTINUATION: u16 = 1;
 
 impl<'a> Properties<'a> {
-    /// Parses flags and property list. Continuation words are read, but a property that they or
-    /// bit 1 announce is unknown and hence malformed, as are bytes after the last property.
+    /// Parses flags and property list. Bit 1 means nothing and is passed over, as in RabbitMQ.
+    /// Continuation words are read, but a property that they announce is unknown and hence
+    /// malformed, as are bytes after the last property.
     pub fn parse(raw: &'a [u8]) -> Result<Properties<'a>, DecodeError> {
         Self::parse_fields(raw).map_err(|fault| fault.at(CLASS_BASIC, 0))
     }
@@ -129,7 +233,7 @@ impl<'a> Properties<'a> {
     fn parse_fields(raw: &'a [u8]) -> Result<Properties<'a>, Fault> {
         let mut reader = Reader::new(raw);
         let flags = u16::get(&mut reader)?;
-        let mut unknown = flags & !(KNOWN_FLAGS | CONTINUATION);
+        let mut unknown = 0;
         let mut word = flags;
         while word & CONTINUATION != 0 {
             word = u16::get(&mut reader)?;

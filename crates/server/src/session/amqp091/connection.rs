@@ -10,7 +10,7 @@ use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary}
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
-use super::channel::{Channel, ChannelState};
+use super::channel::{Channel, ChannelState, unexpected_header};
 use super::failure::{Failure, Outcome};
 use super::handshake::Handshake;
 use super::link::Link;
@@ -228,6 +228,10 @@ impl Session {
     fn on_header(&mut self, channel: u16, payload: &[u8]) {
         match ContentHeader::decode(payload) {
             Ok(_) if channel == 0 => self.unexpected_frame(FRAME_HEADER, payload),
+            // The weight, behind the class, is always 0.
+            Ok(_) if payload.get(2..4) != Some(&[0, 0]) => {
+                self.with_channel(channel, |_, _| Err(unexpected_header()));
+            }
             Ok(header) => {
                 self.with_channel(channel, |channel, link| channel.on_header(link, &header));
             }
