@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::Command;
-use crate::ids::{QueueId, Seq};
+use crate::ids::{QueueId, Seq, Timestamp};
 use crate::message::Message;
 
 /// A place in the log; everything up to it is durable once [`Log::durable`] has reached it.
@@ -38,6 +38,8 @@ pub enum Entry {
         seq: Seq,
         /// The message with its protocol's own bytes.
         message: Message,
+        /// When it expires, whether the broker runs or not.
+        expires_at: Timestamp,
     },
     /// Messages left a queue for good: acknowledged, rejected, expired or dropped.
     Settle {

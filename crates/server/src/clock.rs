@@ -1,22 +1,20 @@
-//! The one place that reads the time: milliseconds since 1970 that never go back.
+//! The one place that reads the time: milliseconds since 1970, by the system's clock at the start
+//! and by the monotonic one from then on, so that a clock that is set cuts no connection.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use leveret_broker::ids::Timestamp;
 
-static LATEST: AtomicU64 = AtomicU64::new(0);
+static START: LazyLock<(Duration, Instant)> = LazyLock::new(|| {
+    (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now())
+});
 
-/// The present. A system clock that is set back stands still until it has caught up.
+/// The present.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let latest = LATEST.load(Ordering::Relaxed);
-    if millis > latest {
-        LATEST.fetch_max(millis, Ordering::Relaxed);
-        return Timestamp(millis);
-    }
-    Timestamp(latest)
+    let (since_epoch, started) = &*START;
+    let now = *since_epoch + started.elapsed();
+    Timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long it is until `at`.

@@ -62,6 +62,18 @@ impl Shared {
         }
     }
 
+    /// Sets the alarm and tells every connection of the change, in one step: no two changes can
+    /// overtake each other. False when it was so already.
+    fn set_alarm(&self, on: bool) -> bool {
+        let connections = self.connections();
+        if self.alarm.swap(on, Ordering::AcqRel) == on {
+            return false;
+        }
+        let notice = if on { Notice::Blocked } else { Notice::Unblocked };
+        connections.values().for_each(|mailbox| mailbox.notify(notice.clone()));
+        true
+    }
+
     /// Whether publishers are held up.
     pub(crate) fn is_alarmed(&self) -> bool {
         self.alarm.load(Ordering::Acquire)
@@ -70,9 +82,8 @@ impl Shared {
     /// Raises the alarm if messages take more memory than they may.
     pub(crate) fn check_memory(&self) {
         let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() > limit && !self.alarm.swap(true, Ordering::AcqRel) {
+        if self.broker.memory_bytes() > limit && !self.is_alarmed() && self.set_alarm(true) {
             tracing::warn!(limit, "memory alarm: publishers are blocked");
-            self.broadcast(&Notice::Blocked);
             self.alarm_raised.notify_one();
         }
     }
@@ -80,11 +91,8 @@ impl Shared {
     /// Ends the alarm once a twentieth of the limit is free; true when it is off.
     pub(crate) fn relax_memory(&self) -> bool {
         let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() <= limit - limit / 20
-            && self.alarm.swap(false, Ordering::AcqRel)
-        {
+        if self.broker.memory_bytes() <= limit - limit / 20 && self.set_alarm(false) {
             tracing::info!("memory alarm is over");
-            self.broadcast(&Notice::Unblocked);
         }
         !self.is_alarmed()
     }

@@ -60,7 +60,7 @@ impl Broker {
         let durable = check_destination(&vhost, who, &binding.destination)? && source.spec.durable;
         source.spec.kind.check_binding(&binding)?;
         if vhost.is_bound(&binding) {
-            return Ok(Position::START);
+            return Ok(self.defined());
         }
         Ok(self.apply(&writer, &Command::Bind(who.vhost.clone(), binding), durable).1)
     }
@@ -72,7 +72,7 @@ impl Broker {
         let writer = self.write();
         let vhost = self.vhost(who)?;
         if !vhost.is_bound(&binding) {
-            return Ok(Position::START);
+            return Ok(self.defined());
         }
         let durable = check_destination(&vhost, who, &binding.destination)?;
         Ok(self.apply(&writer, &Command::Unbind(who.vhost.clone(), binding), durable).1)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Broker, Principal};
+use super::{Broker, DropReason, Principal};
 use crate::definitions::consumer_priority;
 use crate::error::{Refusal, Resource};
 use crate::ids::{ConsumerId, Seq, Timestamp};
@@ -44,7 +44,7 @@ impl Broker {
         let unused = batch.cancel(consumer);
         self.finished(queue, batch.finish(), now);
         if unused {
-            self.drop_queue(queue, true, now);
+            self.drop_queue(queue, DropReason::LastConsumerGone, now);
         }
     }
 

@@ -11,6 +11,12 @@ use crate::message::{Burial, Message};
 use crate::queue::{Death, DeathReason, QueueHandle};
 use crate::routing::{RoutingInput, route};
 
+/// How many further deaths may follow from one at once, on average, and how many from few. Queues
+/// whose dead letters die at once can multiply them without end; what is beyond is dropped
+/// (dead-lettering is at most once).
+const FOLLOWING_EACH_MAX: usize = 16;
+const FOLLOWING_MAX: usize = 2_048;
+
 impl Broker {
     /// Publishes the deaths of `queue`, and those that follow from them.
     pub(super) fn dead_letter(
@@ -20,6 +26,7 @@ impl Broker {
         now: Timestamp,
     ) -> Position {
         let mut position = Position::START;
+        let mut left = deaths.len() * FOLLOWING_EACH_MAX + FOLLOWING_MAX;
         let mut work = VecDeque::from([(Arc::clone(queue), deaths)]);
         while let Some((queue, deaths)) = work.pop_front() {
             for death in deaths {
@@ -32,7 +39,9 @@ impl Broker {
                     if let Some(at) = finished.alarm {
                         self.timers.set(&target, at);
                     }
-                    if !finished.effects.deaths.is_empty() {
+                    let more = finished.effects.deaths.len();
+                    if more > 0 && more <= left {
+                        left -= more;
                         work.push_back((target, finished.effects.deaths));
                     }
                 }

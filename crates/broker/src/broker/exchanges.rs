@@ -65,13 +65,13 @@ impl Broker {
             arguments: request.arguments,
         };
         if let Some(found) = self.vhost(who)?.exchanges.get(&spec.name) {
-            return check_same(found, &spec, &who.vhost).map(|()| Position::START);
+            return check_same(found, &spec, &who.vhost).map(|()| self.defined());
         }
         check_reserved("exchange", &spec.name)?;
         spec.check(&who.vhost)?;
         let writer = self.write();
         if let Some(found) = self.vhost(who)?.exchanges.get(&spec.name) {
-            return check_same(found, &spec, &who.vhost).map(|()| Position::START);
+            return check_same(found, &spec, &who.vhost).map(|()| self.defined());
         }
         let durable = spec.durable;
         let command = Command::DeclareExchange(who.vhost.clone(), spec);
@@ -93,7 +93,7 @@ impl Broker {
         }
         let writer = self.write();
         let vhost = self.vhost(who)?;
-        let Some(exchange) = vhost.exchanges.get(name) else { return Ok(Position::START) };
+        let Some(exchange) = vhost.exchanges.get(name) else { return Ok(self.defined()) };
         if if_unused && exchange.in_use() {
             return Err(Refusal::precondition(format!("{resource} in use")));
         }

@@ -25,7 +25,7 @@ use crate::queue::{Context, Finished, QueueHandle};
 pub use bindings::BindRequest;
 pub use exchanges::ExchangeRequest;
 pub use publishing::{Flushed, Outgoing, Route};
-pub use queues::{QueueDeclared, QueueRequest};
+pub use queues::{DropReason, QueueDeclared, QueueRequest};
 pub use reply_to::{REPLY_TO, REPLY_TO_PREFIX};
 pub use transaction::Transaction;
 
@@ -54,6 +54,8 @@ pub struct Broker {
     replies: Replies,
     timers: Timers,
     memory_bytes: AtomicI64,
+    /// The position of the last durable change of the definitions.
+    defined: AtomicU64,
 }
 
 impl std::fmt::Debug for Broker {
@@ -75,6 +77,7 @@ impl Broker {
             replies: Replies::default(),
             timers: Timers::default(),
             memory_bytes: AtomicI64::new(0),
+            defined: AtomicU64::new(0),
         }
     }
 
@@ -155,8 +158,9 @@ impl Broker {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a command and publishes the new definitions. The writer's guard shows that nobody
-    /// else is at it.
+    /// Applies a command and publishes the new definitions. Exchanges with auto-delete that it
+    /// leaves without a use go by commands of their own, so that a replay need decide nothing. The
+    /// writer's guard shows that nobody else is at it.
     fn apply(
         &self,
         _writer: &MutexGuard<'_, ()>,
@@ -164,14 +168,30 @@ impl Broker {
         durable: bool,
     ) -> (Applied, Position) {
         let mut topology = Topology::clone(&self.topology.load());
+        let mut entries = Vec::new();
+        if durable {
+            entries.push(Entry::Define(command.clone()));
+        }
         let applied = topology.apply(command);
+        let mut unused = applied.unused.clone();
+        while let Some((vhost, exchange)) = unused.pop() {
+            let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
+            unused.append(&mut topology.apply(&command).unused);
+            if exchange.spec.durable {
+                entries.push(Entry::Define(command));
+            }
+        }
+        // The log first: whatever follows from the new definitions comes after them in it.
+        if !entries.is_empty() {
+            self.defined.store(self.log.append(&entries).0, Ordering::Release);
+        }
         self.topology.store(Arc::new(topology));
-        let position = if durable {
-            self.log.append(&[Entry::Define(command.clone())])
-        } else {
-            Position::START
-        };
-        (applied, position)
+        (applied, self.defined())
+    }
+
+    /// When everything that the definitions say is durable.
+    fn defined(&self) -> Position {
+        Position(self.defined.load(Ordering::Acquire))
     }
 
     /// Bytes of memory that the messages in all queues take. A message in several queues counts in
@@ -180,7 +200,8 @@ impl Broker {
         u64::try_from(self.memory_bytes.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    fn count_memory(&self, change: i64) {
+    /// Counts memory that a session holds for messages that are in no queue yet.
+    pub fn count_memory(&self, change: i64) {
         if change != 0 {
             self.memory_bytes.fetch_add(change, Ordering::Relaxed);
         }

@@ -41,6 +41,17 @@ pub struct QueueDeclared {
     pub created: Option<Arc<QueueHandle>>,
 }
 
+/// Why a queue goes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// It was exclusive to a connection that ended.
+    OwnerGone,
+    /// It is auto-delete and its last consumer left it.
+    LastConsumerGone,
+    /// The time of `x-expires` has passed without a use.
+    LeaseOver,
+}
+
 fn check_same(
     found: &QueueHandle,
     who: &Principal,
@@ -111,7 +122,7 @@ impl Broker {
         }
         if let Some(found) = self.vhost(who)?.queues.get(name.as_str()) {
             check_same(found, who, &request)?;
-            return Ok(self.declared(found, Position::START, now));
+            return Ok(self.declared(found, self.defined(), now));
         }
         let spec = self.queue_spec(who, name, &request)?;
         self.create_queue(who, &request, spec, now)
@@ -152,13 +163,13 @@ impl Broker {
         let writer = self.write();
         if let Some(found) = self.vhost(who)?.queues.get(&spec.name) {
             check_same(found, who, request)?;
-            return Ok(self.declared(found, Position::START, now));
+            return Ok(self.declared(found, self.defined(), now));
         }
         let name = spec.name.clone();
         let durable = spec.durable && spec.owner.is_none();
         let (_, position) = self.apply(&writer, &Command::DeclareQueue(spec), durable);
-        drop(writer);
         let queue = Arc::clone(self.vhost(who)?.queue(&name)?);
+        drop(writer);
         let mut declared = self.declared(&queue, position, now);
         declared.created = Some(queue);
         Ok(declared)
@@ -189,7 +200,7 @@ impl Broker {
     ) -> Result<(usize, Position), Refusal> {
         let vhost = self.vhost(who)?;
         let name = strip_line_ends(name);
-        let Some(queue) = vhost.queues.get(name.as_str()) else { return Ok((0, Position::START)) };
+        let Some(queue) = vhost.queues.get(name.as_str()) else { return Ok((0, self.defined())) };
         queue.check_access(who.connection)?;
         let writer = self.write();
         let mut batch = queue.lock(self.context(now));
@@ -215,12 +226,16 @@ impl Broker {
         self.apply(writer, &command, durable).1
     }
 
-    /// Deletes a queue that nobody needs any more: its owner is gone, its lease has run out, or its
-    /// last consumer left it (`only_unused`: unless a new one came meanwhile).
-    pub fn drop_queue(&self, queue: &Arc<QueueHandle>, only_unused: bool, now: Timestamp) {
+    /// Deletes a queue that nobody needs any more, unless that has changed meanwhile.
+    pub fn drop_queue(&self, queue: &Arc<QueueHandle>, why: DropReason, now: Timestamp) {
         let writer = self.write();
         let mut batch = queue.lock(self.context(now));
-        if batch.is_deleted() || (only_unused && batch.in_use()) {
+        let needed = match why {
+            DropReason::OwnerGone => false,
+            DropReason::LastConsumerGone => batch.in_use(),
+            DropReason::LeaseOver => batch.lease().is_ok(),
+        };
+        if needed || batch.is_deleted() {
             return;
         }
         batch.delete();

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use super::Broker;
+use super::{Broker, DropReason};
 use crate::ids::{QueueId, Timestamp};
 use crate::queue::QueueHandle;
 
 type Alarms = BTreeMap<(Timestamp, QueueId), Weak<QueueHandle>>;
 
-/// The alarms of all queues: at most one live alarm a queue, and stale ones that do nothing.
+/// The alarms of all queues: at most one a queue.
 #[derive(Default)]
 pub(super) struct Timers {
     alarms: Mutex<Alarms>,
@@ -22,10 +22,9 @@ impl Timers {
     }
 
     pub(super) fn set(&self, queue: &Arc<QueueHandle>, at: Timestamp) {
-        if !queue.set_alarm(at) {
-            return;
-        }
         let mut alarms = self.lock();
+        let Some(before) = queue.set_alarm(at) else { return };
+        alarms.remove(&(before, queue.spec.id));
         let earliest = alarms.keys().next().is_none_or(|(first, _)| at < *first);
         alarms.insert((at, queue.spec.id), Arc::downgrade(queue));
         drop(alarms);
@@ -65,7 +64,7 @@ impl Broker {
             }
             if batch.lease().is_err() {
                 drop(batch);
-                self.drop_queue(&queue, true, now);
+                self.drop_queue(&queue, DropReason::LeaseOver, now);
                 continue;
             }
             batch.expire();

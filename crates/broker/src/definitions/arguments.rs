@@ -294,6 +294,13 @@ impl Reader<'_> {
             let reason = format!("{{unacceptable_type,{}}}", other.type_name());
             self.invalid("x-dead-letter-routing-key", reason)
         })?;
+        for (name, value) in
+            [("x-dead-letter-exchange", &exchange), ("x-dead-letter-routing-key", &key)]
+        {
+            if value.as_ref().is_some_and(|value| value.len() > 255) {
+                return Err(self.invalid(name, "longer than 255 bytes"));
+            }
+        }
         if key.is_some() && exchange.is_none() {
             let reason = "routing_key_but_no_dlx_defined";
             return Err(self.invalid("x-dead-letter-routing-key", reason));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, Exchange, ExchangeSpec, QueueSpec, Topology, User, Vhost};
+use super::{Binding, Exchange, ExchangeSpec, QueueSpec, Topology, Unused, User, Vhost};
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
 
@@ -34,6 +34,8 @@ pub enum Command {
 pub struct Applied {
     /// The queue that was removed: its consumers are to be told.
     pub removed_queue: Option<Arc<QueueHandle>>,
+    /// To be deleted by whoever decides.
+    pub unused: Unused,
 }
 
 impl Topology {
@@ -53,20 +55,22 @@ impl Topology {
                 let exchange = || Arc::new(Exchange::new(spec.clone()));
                 vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
             }),
-            Command::DeleteExchange(vhost, name) => {
-                self.change(vhost, |vhost| vhost.remove_exchange(name));
-            }
+            Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
+                applied.unused = vhost.remove_exchange(name);
+            }),
             Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| {
                 let queue = || Arc::new(QueueHandle::new(spec.clone()));
                 vhost.queues.entry(spec.name.clone()).or_insert_with(queue);
             }),
             Command::DeleteQueue(vhost, name, id) => self.change(vhost, |vhost| {
                 if vhost.queues.get(name).is_some_and(|queue| queue.spec.id == *id) {
-                    applied.removed_queue = vhost.remove_queue(name);
+                    (applied.removed_queue, applied.unused) = vhost.remove_queue(name);
                 }
             }),
             Command::Bind(vhost, binding) => self.change(vhost, |vhost| vhost.bind(binding)),
-            Command::Unbind(vhost, binding) => self.change(vhost, |vhost| vhost.unbind(binding)),
+            Command::Unbind(vhost, binding) => self.change(vhost, |vhost| {
+                applied.unused = vhost.unbind(binding);
+            }),
         }
         applied
     }

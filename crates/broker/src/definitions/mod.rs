@@ -18,5 +18,5 @@ pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};
 pub use exchange::{Binding, Exchange, ExchangeSpec};
 pub use queue::QueueSpec;
-pub use topology::{Topology, Vhost};
+pub use topology::{Topology, Unused, Vhost};
 pub use user::User;

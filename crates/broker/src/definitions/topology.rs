@@ -47,6 +47,9 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("amq.topic", ExchangeKind::Topic, false),
 ];
 
+/// Exchanges with auto-delete that have lost their last outgoing binding, by vhost.
+pub type Unused = Vec<(Name, Arc<Exchange>)>;
+
 impl Vhost {
     /// A vhost with the predeclared exchanges.
     pub fn new(name: Name) -> Self {
@@ -91,43 +94,26 @@ impl Vhost {
         }
     }
 
-    /// Removes a binding, and its source exchange if that was its last and it is auto-delete.
-    pub(crate) fn unbind(&mut self, binding: &Binding) {
+    /// Removes a binding; its source, if that is auto-delete and was left without a use.
+    pub(crate) fn unbind(&mut self, binding: &Binding) -> Unused {
         let key = binding.key();
-        if self.incoming.contains(&key)
-            && let Some(source) = self.drop_binding(&key)
-        {
-            self.unbind_destination(&Destination::Exchange(source));
-        }
+        if self.incoming.contains(&key) { self.drop_bindings(vec![key]) } else { Vec::new() }
     }
 
-    /// Removes an exchange with all bindings from and to it.
-    pub(crate) fn remove_exchange(&mut self, name: &str) {
-        let Some(exchange) = self.exchanges.remove(name) else { return };
+    /// Removes an exchange with all bindings from and to it; what that leaves without a use.
+    pub(crate) fn remove_exchange(&mut self, name: &str) -> Unused {
+        let Some(exchange) = self.exchanges.remove(name) else { return Vec::new() };
         for key in &exchange.outgoing {
             self.incoming.remove(key);
         }
-        self.unbind_destination(&Destination::Exchange(name.into()));
+        self.drop_bindings(self.leading_to(&Destination::Exchange(name.into())))
     }
 
-    /// Removes a queue with all bindings to it.
-    pub(crate) fn remove_queue(&mut self, name: &str) -> Option<Arc<QueueHandle>> {
-        let queue = self.queues.remove(name)?;
-        self.unbind_destination(&Destination::Queue(name.into()));
-        Some(queue)
-    }
-
-    /// Removes every binding to `destination`, and the auto-delete exchanges that lose their last
-    /// one thereby, and so on; a list of work, so that a long chain costs no stack.
-    fn unbind_destination(&mut self, destination: &Destination) {
-        let mut gone = vec![destination.clone()];
-        while let Some(destination) = gone.pop() {
-            for key in self.leading_to(&destination) {
-                if let Some(source) = self.drop_binding(&key) {
-                    gone.push(Destination::Exchange(source));
-                }
-            }
-        }
+    /// Removes a queue with all bindings to it; what that leaves without a use.
+    pub(crate) fn remove_queue(&mut self, name: &str) -> (Option<Arc<QueueHandle>>, Unused) {
+        let queue = self.queues.remove(name);
+        let bindings = self.leading_to(&Destination::Queue(name.into()));
+        (queue, self.drop_bindings(bindings))
     }
 
     fn leading_to(&self, destination: &Destination) -> Vec<BindingKey> {
@@ -144,17 +130,19 @@ impl Vhost {
             .collect()
     }
 
-    /// Removes one binding; tells the source's name if that exchange went with it.
-    fn drop_binding(&mut self, key: &BindingKey) -> Option<Name> {
-        self.incoming.remove(key);
-        let source = Arc::make_mut(self.exchanges.get_mut(&key.source)?);
-        source.outgoing.remove(key);
-        source.router.unbind(&key.binding());
-        if !source.spec.auto_delete || source.in_use() {
-            return None;
+    fn drop_bindings(&mut self, keys: Vec<BindingKey>) -> Unused {
+        let mut unused = Vec::new();
+        for key in keys {
+            self.incoming.remove(&key);
+            let Some(source) = self.exchanges.get_mut(&key.source) else { continue };
+            let exchange = Arc::make_mut(source);
+            exchange.outgoing.remove(&key);
+            exchange.router.unbind(&key.binding());
+            if exchange.spec.auto_delete && !exchange.in_use() {
+                unused.push((self.name.clone(), Arc::clone(source)));
+            }
         }
-        self.exchanges.remove(&key.source);
-        Some(key.source.clone())
+        unused
     }
 
     /// Whether bindings lead to `destination`.

@@ -154,7 +154,12 @@ impl<'a> Batch<'a> {
             return Publish::Accepted;
         }
         let overflow = self.handle.spec.settings.overflow;
-        if overflow != Overflow::DropHead && self.is_over_limit(1, message.body_len() as u64) {
+        let size = message.body_len() as u64;
+        if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
+            // A consumer that waits makes room first.
+            self.dispatch();
+        }
+        if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
             if overflow == Overflow::RejectPublishDlx {
                 self.bury(message, DeathReason::Maxlen);
             }
@@ -164,7 +169,8 @@ impl<'a> Batch<'a> {
         let durable = self.is_durable(&message).then(|| message.clone());
         let seq = self.queue.messages.push(message, expires_at);
         if let Some(message) = durable {
-            self.entries.push(Entry::Publish { queue: self.handle.spec.id, seq, message });
+            let queue = self.handle.spec.id;
+            self.entries.push(Entry::Publish { queue, seq, message, expires_at });
         }
         if overflow == Overflow::DropHead && self.is_over_limit(0, 0) {
             // A consumer that waits takes it before the limit counts.
@@ -233,7 +239,8 @@ impl<'a> Batch<'a> {
             }
         }
         self.expire();
-        if how == Settlement::Requeue {
+        let drops = self.handle.spec.settings.overflow == Overflow::DropHead;
+        if how == Settlement::Requeue && drops {
             self.drop_over_limit();
         }
     }

@@ -73,22 +73,20 @@ impl ChannelLimit {
         self.used.fetch_sub(count, Ordering::SeqCst);
     }
 
-    fn is_full(&self) -> bool {
-        let limit = self.limit.load(Ordering::SeqCst);
-        limit != 0 && self.used.load(Ordering::SeqCst) >= limit
-    }
-
     /// Claims `count` (0 or 1) places. The flag is set before the second look, and a release looks
     /// at the flag after it has made room: one of the two sees the other.
     fn acquire(&self, count: u32) -> bool {
-        if self.is_full() {
-            self.blocked.store(true, Ordering::SeqCst);
-            if self.is_full() {
-                return false;
-            }
+        if self.try_acquire(count) {
+            return true;
         }
-        self.used.fetch_add(count, Ordering::SeqCst);
-        true
+        self.blocked.store(true, Ordering::SeqCst);
+        self.try_acquire(count)
+    }
+
+    fn try_acquire(&self, count: u32) -> bool {
+        let limit = self.limit.load(Ordering::SeqCst);
+        let claim = |used: u32| (limit == 0 || used < limit).then_some(used + count);
+        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).is_ok()
     }
 }
 
@@ -150,6 +148,8 @@ pub(super) struct Consumers {
     turns: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
     /// In the order of arrival; only kept for single active consumer.
     arrivals: Vec<ConsumerId>,
+    /// Who waits for room, longest first; may name some that wait no more.
+    parked: VecDeque<ConsumerId>,
     single_active: bool,
     touched: Vec<ConsumerId>,
 }
@@ -197,6 +197,7 @@ impl Consumers {
     pub(super) fn remove(&mut self, id: ConsumerId) -> bool {
         let Some(consumer) = self.all.remove(&id) else { return false };
         self.leave_turns(consumer.spec.priority, id);
+        self.parked.retain(|other| *other != id);
         if self.single_active {
             self.arrivals.retain(|other| *other != id);
             if consumer.state != State::Inactive {
@@ -244,13 +245,11 @@ impl Consumers {
 
     /// Gives every parked consumer another try.
     pub(super) fn resume(&mut self) {
-        let parked: Vec<ConsumerId> = self
-            .all
-            .iter()
-            .filter(|(_, consumer)| consumer.state == State::Parked)
-            .map(|(id, _)| *id)
-            .collect();
-        parked.into_iter().for_each(|id| self.make_ready(id));
+        for id in std::mem::take(&mut self.parked) {
+            if self.all.get(&id).is_some_and(|consumer| consumer.state == State::Parked) {
+                self.make_ready(id);
+            }
+        }
     }
 
     /// Whose turn it is for a message of `bytes`; its room is claimed. Consumers that have no room
@@ -278,6 +277,9 @@ impl Consumers {
             } else {
                 return Some(Turn { consumer: id, no_ack, priority });
             };
+            if consumer.state == State::Parked {
+                self.parked.push_back(id);
+            }
             turns.pop_front();
         }
     }

@@ -30,6 +30,11 @@ pub(super) struct Unacked {
     pub(super) consumer: Option<ConsumerId>,
 }
 
+/// The memory of a message in a queue.
+fn cost(slot: &Slot) -> u64 {
+    (slot.message.size() + size_of::<Slot>() - size_of::<Message>()) as u64
+}
+
 #[derive(Debug, Default)]
 struct Level {
     fresh: VecDeque<Slot>,
@@ -57,8 +62,10 @@ pub(super) struct Messages {
     unacked: HashMap<Seq, Unacked, FixedState>,
     last_seq: u64,
     ready: usize,
+    /// Of bodies, for length limits.
     ready_bytes: u64,
-    unacked_bytes: u64,
+    /// Of everything, ready and out.
+    memory_bytes: u64,
 }
 
 impl Messages {
@@ -70,7 +77,7 @@ impl Messages {
             last_seq: 0,
             ready: 0,
             ready_bytes: 0,
-            unacked_bytes: 0,
+            memory_bytes: 0,
         }
     }
 
@@ -84,8 +91,7 @@ impl Messages {
 
     /// Memory of all messages, ready and out.
     pub(super) fn bytes(&self) -> u64 {
-        let all = self.ready + self.unacked.len();
-        self.ready_bytes + self.unacked_bytes + (all * size_of::<Slot>()) as u64
+        self.memory_bytes
     }
 
     pub(super) fn unacked(&self) -> usize {
@@ -100,11 +106,13 @@ impl Messages {
     fn count_in(&mut self, slot: &Slot) {
         self.ready += 1;
         self.ready_bytes += slot.message.body_len() as u64;
+        self.memory_bytes += cost(slot);
     }
 
     fn count_out(&mut self, slot: &Slot) {
         self.ready -= 1;
         self.ready_bytes -= slot.message.body_len() as u64;
+        self.memory_bytes -= cost(slot);
     }
 
     /// Adds a message at the end.
@@ -150,7 +158,7 @@ impl Messages {
 
     /// Notes a message as out for delivery.
     pub(super) fn hold(&mut self, slot: Slot, consumer: Option<ConsumerId>) {
-        self.unacked_bytes += slot.message.body_len() as u64;
+        self.memory_bytes += cost(&slot);
         self.unacked.insert(slot.seq, Unacked { slot, consumer });
     }
 
@@ -158,7 +166,7 @@ impl Messages {
     pub(super) fn take_unacked(&mut self, seq: Seq) -> Option<Unacked> {
         let taken = self.unacked.remove(&seq);
         if let Some(taken) = &taken {
-            self.unacked_bytes -= taken.slot.message.body_len() as u64;
+            self.memory_bytes -= cost(&taken.slot);
         }
         if self.unacked.is_empty() && self.unacked.capacity() > 1024 {
             self.unacked.shrink_to(64);

@@ -88,6 +88,11 @@ impl QueueHandle {
         Batch::new(self, self.state(), context)
     }
 
+    /// Whether it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.state().deleted
+    }
+
     /// The counts.
     pub fn counts(&self) -> Counts {
         let state = self.state();
@@ -121,9 +126,10 @@ impl QueueHandle {
         Resource::Queue(&self.spec.name, &self.spec.vhost)
     }
 
-    /// Notes an alarm at `at` if it is earlier than the one that is set.
-    pub(crate) fn set_alarm(&self, at: Timestamp) -> bool {
-        self.alarm_at.fetch_min(at.0, Ordering::AcqRel) > at.0
+    /// Notes an alarm at `at` if it is earlier than the one that is set, which it then gives.
+    pub(crate) fn set_alarm(&self, at: Timestamp) -> Option<Timestamp> {
+        let before = self.alarm_at.fetch_min(at.0, Ordering::AcqRel);
+        (before > at.0).then_some(Timestamp(before))
     }
 
     /// The alarm has rung.

@@ -457,3 +457,139 @@ fn too_many_returns_are_a_death() {
         assert_eq!(queue.counts().ready, left);
     }
 }
+
+#[test]
+fn a_requeue_drops_nothing_where_publishes_are_refused() {
+    let world = World::new();
+    let queue = world.queue(
+        "q",
+        &[("x-max-length", FieldValue::I32(1)), ("x-overflow", text("reject-publish"))],
+    );
+    world.publish(&queue, &["a"]);
+    let got = world.broker.get(&queue, false, world.now).unwrap();
+    assert!(world.publish(&queue, &["b"]).is_empty());
+    world.settle(&queue, &[got.seq], Settlement::Requeue);
+    assert_eq!(world.drain(&queue), ["a", "b"]);
+}
+
+#[test]
+fn a_waiting_consumer_makes_room_before_a_publish_is_refused() {
+    let world = World::new();
+    let queue = world.queue(
+        "q",
+        &[("x-max-length", FieldValue::I32(1)), ("x-overflow", text("reject-publish"))],
+    );
+    let sink = Sink::with_room(100);
+    world.consume(&queue, &sink, 0);
+    assert!(world.publish(&queue, &["a", "b", "c"]).is_empty());
+    assert_eq!(sink.bodies(), ["a", "b", "c"]);
+}
+
+#[test]
+fn memory_counts_headers_too() {
+    let world = World::new();
+    let queue = world.queue("q", &[]);
+    let mut outgoing = Outgoing::default();
+    let mut properties = vec![0x20, 0, 0, 0, 0x10, 0x07, 1, b'a', b'S', 0, 0, 0x10, 0];
+    properties.extend(std::iter::repeat_n(b'x', 4096));
+    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true };
+    outgoing.push(message("", &properties), &route, 0);
+    world.broker.flush(&mut outgoing, world.now);
+    assert!(world.broker.memory_bytes() > 4096);
+    world.drain(&queue);
+    assert_eq!(world.broker.memory_bytes(), 0);
+}
+
+#[test]
+fn parked_consumers_get_room_in_turns() {
+    let world = World::new();
+    let queue = world.queue("q", &[]);
+    let sink = Sink::with_room(100);
+    let limit: Arc<ChannelLimit> = Arc::default();
+    limit.set(1);
+    let with_limit = |spec: &mut ConsumerSpec| spec.limit = Arc::clone(&limit);
+    let one = world.consume_as(&queue, &sink, with_limit).unwrap().0;
+    let two = world.consume_as(&queue, &sink, with_limit).unwrap().0;
+    world.publish(&queue, &["a", "b", "c", "d"]);
+    for _ in 0..3 {
+        world.settle(&queue, &sink.take_seqs(), Settlement::Ack);
+        limit.release(1);
+        world.broker.resume(&queue, world.now);
+    }
+    let consumers: Vec<u64> = sink.take().into_iter().map(|(consumer, _)| consumer).collect();
+    assert_eq!(consumers.iter().filter(|id| **id == one).count(), 2);
+    assert_eq!(consumers.iter().filter(|id| **id == two).count(), 2);
+}
+
+#[test]
+fn dead_letters_that_multiply_come_to_an_end() {
+    let world = World::new();
+    let request = crate::broker::ExchangeRequest {
+        name: "x",
+        kind: "fanout",
+        durable: false,
+        auto_delete: false,
+        internal: false,
+        arguments: FieldTable::default(),
+    };
+    world.broker.declare_exchange(&world.who, request).unwrap();
+    let mut first = None;
+    for index in 0..12 {
+        let name = format!("q{index}");
+        let queue = world.queue(
+            &name,
+            &[("x-max-length", FieldValue::I32(0)), ("x-dead-letter-exchange", text("x"))],
+        );
+        let bind = crate::broker::BindRequest {
+            source: "x",
+            destination: crate::routing::Destination::Queue(name.as_str().into()),
+            routing_key: "",
+            arguments: FieldTable::default(),
+        };
+        world.broker.bind(&world.who, bind).unwrap();
+        first.get_or_insert(queue);
+    }
+    world.publish(&first.unwrap(), &["a"]);
+    assert_eq!(world.broker.memory_bytes(), 0);
+}
+
+#[test]
+fn what_goes_by_itself_is_in_the_log() {
+    let world = World::new();
+    let request = crate::broker::ExchangeRequest {
+        name: "x",
+        kind: "direct",
+        durable: true,
+        auto_delete: true,
+        internal: false,
+        arguments: FieldTable::default(),
+    };
+    world.broker.declare_exchange(&world.who, request).unwrap();
+    world.queue("transient", &[]);
+    let bind = crate::broker::BindRequest {
+        source: "x",
+        destination: crate::routing::Destination::Queue("transient".into()),
+        routing_key: "k",
+        arguments: FieldTable::default(),
+    };
+    world.broker.bind(&world.who, bind).unwrap();
+    let before = world.log.0.lock().unwrap().len();
+    world.broker.delete_queue(&world.who, "transient", false, false, world.now).unwrap();
+    let groups = world.log.0.lock().unwrap();
+    let deleted = crate::definitions::Command::DeleteExchange("/".into(), "x".into());
+    assert_eq!(groups[before..], [vec![Entry::Define(deleted)]]);
+}
+
+#[test]
+fn names_longer_than_a_short_string_are_refused() {
+    let world = World::new();
+    let long = text(&"k".repeat(300));
+    let arguments = FieldTable(vec![
+        ("x-dead-letter-exchange".to_owned(), text("x")),
+        ("x-dead-letter-routing-key".to_owned(), long),
+    ]);
+    let request =
+        QueueRequest { name: "q", durable: false, exclusive: false, auto_delete: false, arguments };
+    let refused = world.broker.declare_queue(&world.who, request, world.now).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::PreconditionFailed);
+}

@@ -119,10 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
             };
             self.session.out().advance(written);
-            progress = true;
-        }
-        if progress {
             self.session.on_written(clock::now());
+            progress = true;
         }
         Ok(progress)
     }
@@ -134,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         if self.stalled {
             let tail = std::mem::take(&mut self.tail);
-            self.feed(&tail);
+            self.feed_tail(tail);
             return Ok(true);
         }
         if self.tail.len() > TAIL_COPY_MAX {
@@ -169,7 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         tail.truncate(kept + read);
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
-                self.feed(&tail);
+                self.feed_tail(tail);
                 Ok(true)
             }
             Poll::Ready(result) => {
@@ -192,7 +190,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         } else if self.tail.capacity() > 1024 {
             self.tail = Vec::new();
         }
-        self.stalled = !self.tail.is_empty() && !self.session.wants_input();
+        self.stalled = !self.tail.is_empty() && self.session.stopped_early();
+    }
+
+    /// Gives a long tail to the session, and keeps the rest in the same memory.
+    fn feed_tail(&mut self, mut tail: Vec<u8>) {
+        let used = self.session.receive(&tail, clock::now());
+        tail.drain(..used);
+        if !tail.is_empty() {
+            self.tail = tail;
+        }
+        self.stalled = !self.tail.is_empty() && self.session.stopped_early();
     }
 
     /// Acts on deadlines, and sets the sleep to the next one. True when something was due.

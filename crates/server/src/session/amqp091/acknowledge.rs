@@ -59,8 +59,8 @@ impl Channel {
     /// Settles a delivery for good.
     pub(super) fn let_go(&self, link: &mut Link, unacked: &Unacked, how: Settlement) {
         link.settle(&unacked.queue, unacked.seq, how);
-        if unacked.by_consumer && self.limit.release(1) {
-            link.resume(Some(self.number));
+        if unacked.by_consumer {
+            link.release_limit(self.number, &self.limit);
         }
     }
 

@@ -195,7 +195,7 @@ impl Session {
         let id = self.channels.get(&number).and_then(|channel| channel.consumers.get(tag)).copied();
         if let Some(id) = id {
             self.stop_consumer(id);
-            self.take_mail(self.link.now);
+            self.take_deliveries();
             if let Some(channel) = self.channels.get_mut(&number) {
                 channel.forget_consumer(&mut self.link, id);
             }

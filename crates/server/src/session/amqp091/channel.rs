@@ -122,6 +122,7 @@ impl Channel {
     pub(super) fn on_method(&mut self, link: &mut Link, method: &Method<'_>) -> Outcome {
         match *method {
             Method::BasicPublish { exchange, routing_key, mandatory, immediate } => {
+                link.publishes = true;
                 self.start_publish(exchange, routing_key, mandatory, immediate);
                 Ok(())
             }

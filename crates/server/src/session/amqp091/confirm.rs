@@ -121,7 +121,10 @@ impl Session {
             next = [next, waiting].into_iter().flatten().min();
             waiting.is_some()
         });
-        if let Some(position) = next {
+        if let Some(position) = next
+            && self.asked_for != position
+        {
+            self.asked_for = position;
             let waker: std::sync::Arc<dyn Wake> = self.link.mailbox.clone();
             self.link.broker().log().notify(position, waker);
         }

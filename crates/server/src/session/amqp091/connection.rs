@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use leveret_broker::broker::DropReason;
 use leveret_broker::ids::{ConnectionId, Timestamp};
+use leveret_broker::log::Position;
 use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
 use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
@@ -58,10 +60,14 @@ pub(crate) struct Session {
     told_blocked: bool,
     last_read: Timestamp,
     last_write: Timestamp,
+    /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
+    stopped_early: bool,
     /// Empty; keeps its memory between turns.
     mail: Vec<Mail>,
     /// Channels with confirms that are not durable.
     pub(super) unconfirmed: Vec<u16>,
+    /// The log position for which a wake-up was asked last.
+    pub(super) asked_for: Position,
 }
 
 impl Session {
@@ -82,6 +88,8 @@ impl Session {
             told_blocked: false,
             last_read: now,
             last_write: now,
+            stopped_early: false,
+            asked_for: Position::START,
             mail: Vec::new(),
             unconfirmed: Vec::new(),
         }
@@ -131,6 +139,12 @@ impl Session {
         self.link.publishes && matches!(self.phase, Phase::Running) && self.link.shared.is_alarmed()
     }
 
+    /// Whether the last [`Self::receive`] stopped before it had looked at everything, for a reason
+    /// that may be over by now.
+    pub(crate) fn stopped_early(&self) -> bool {
+        self.stopped_early
+    }
+
     /// Takes bytes from the socket; how many it used. The rest is to be presented again with more
     /// behind it.
     pub(crate) fn receive(&mut self, input: &[u8], now: Timestamp) -> usize {
@@ -138,7 +152,12 @@ impl Session {
         self.last_read = now;
         self.link.refresh();
         let mut rest = input;
-        while self.wants_input() {
+        self.stopped_early = false;
+        loop {
+            if !self.wants_input() {
+                self.stopped_early = true;
+                break;
+            }
             if let Phase::Handshake(Handshake::Header, _) = self.phase {
                 let Some((header, behind)) = rest.split_first_chunk::<8>() else { break };
                 rest = behind;
@@ -433,7 +452,7 @@ impl Session {
         self.channels.clear();
         self.link.flush();
         for queue in std::mem::take(&mut self.link.exclusive) {
-            self.link.broker().drop_queue(&queue, false, self.link.now);
+            self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
         }
     }
 
@@ -443,6 +462,13 @@ impl Session {
         for notice in self.link.mailbox.take_notices() {
             self.on_notice(notice);
         }
+        self.take_deliveries();
+        self.send_confirms();
+        self.link.flush();
+    }
+
+    /// Sends what queues have left in the mailbox.
+    pub(super) fn take_deliveries(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.link.mailbox.take_mail(&mut mail);
         for mail in mail.drain(..) {
@@ -455,8 +481,6 @@ impl Session {
         if mail.capacity() <= 1024 {
             self.mail = mail;
         }
-        self.send_confirms();
-        self.link.flush();
     }
 
     fn on_notice(&mut self, notice: Notice) {
@@ -503,10 +527,19 @@ impl Session {
         match self.phase {
             Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => Some(at),
             Phase::Running if self.heartbeat_ms > 0 => {
-                let send = self.last_write.after(self.heartbeat_ms / 2);
-                Some(send.min(self.read_deadline()))
+                Some(self.write_deadline().min(self.read_deadline()))
             }
-            Phase::Running | Phase::Ended => None,
+            Phase::Running => None,
+            Phase::Ended => Some(self.last_write.max(self.last_read).after(CLOSE_TIMEOUT_MS)),
+        }
+    }
+
+    /// When a heartbeat is due, or the socket has taken nothing for too long.
+    fn write_deadline(&self) -> Timestamp {
+        match (self.may_write(), self.link.out.is_empty()) {
+            (true, true) => self.last_write.after(self.heartbeat_ms / 2),
+            (true, false) => self.last_write.after(self.heartbeat_ms * 2),
+            (false, _) => Timestamp::NEVER,
         }
     }
 
@@ -540,15 +573,17 @@ impl Session {
                 }
             }
             Phase::Running if self.heartbeat_ms > 0 => self.on_heartbeat_time(now),
-            Phase::Running | Phase::Ended => {}
+            Phase::Running => {}
+            // The peer does not take what is left for it.
+            Phase::Ended => self.link.out = OutBuffer::default(),
         }
     }
 
     fn on_heartbeat_time(&mut self, now: Timestamp) {
-        // While nothing is read, the client's heartbeats cannot be seen; then only a socket that
-        // takes nothing either is dead.
-        let stuck = self.last_write.after(self.heartbeat_ms * 2) <= now;
-        if self.read_deadline() <= now && (self.wants_input() || stuck) {
+        let due = self.write_deadline() <= now;
+        let stuck = due && !self.link.out.is_empty();
+        // While nothing is read, the client's heartbeats cannot be seen.
+        if stuck || (self.read_deadline() <= now && self.wants_input()) {
             tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
             self.release_all();
             self.link.out = OutBuffer::default();
@@ -558,9 +593,16 @@ impl Session {
         if self.read_deadline() <= now {
             self.last_read = now;
         }
-        if self.last_write.after(self.heartbeat_ms / 2) <= now && self.link.out.is_empty() {
+        if due {
             self.link.out.shrink();
             leveret_wire::amqp091::frame::write_heartbeat(self.link.out.tail());
         }
+    }
+}
+
+impl Drop for Session {
+    /// Also when its task panics, nothing that it holds stays behind.
+    fn drop(&mut self) {
+        self.release_all();
     }
 }

@@ -101,6 +101,7 @@ impl Session {
         let mut unacked = channel.unacked.take_all();
         if let Mode::Tx(transaction) = &mut channel.mode {
             unacked.append(&mut transaction.take_unsettled());
+            self.link.broker().count_memory(-(transaction.bytes as i64));
         }
         channel.mode = Mode::Plain;
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
@@ -113,7 +114,8 @@ impl Session {
             self.stop_consumer(*id);
         }
         self.link.flush();
-        self.take_mail(self.link.now);
+        self.take_deliveries();
+        self.link.flush();
         if let Some(channel) = self.channels.get_mut(&number) {
             for id in ids {
                 channel.forget_consumer(&mut self.link, id);

@@ -1,15 +1,17 @@
 //! What all channels of a connection share: the way out, the way to the broker, and what one turn
 //! has gathered for the queues.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use leveret_broker::broker::{Broker, Outgoing, Principal};
 use leveret_broker::definitions::Topology;
 use leveret_broker::ids::{ConsumerId, Name, QueueId, Seq, Timestamp};
 use leveret_broker::log::{Position, Wake};
-use leveret_broker::queue::{QueueHandle, Settlement};
+use leveret_broker::queue::{ChannelLimit, QueueHandle, Settlement};
 use leveret_wire::amqp091::method::Method;
 
 use super::routes::Routes;
@@ -48,12 +50,18 @@ pub(super) struct Link {
     pub(super) consumers: HashMap<ConsumerId, ConsumerEntry, FixedState>,
     /// Queues that go with this connection.
     pub(super) exclusive: Vec<Arc<QueueHandle>>,
+    /// How many of them make it worth to look for deleted ones.
+    exclusive_sweep: usize,
     pub(super) topology: Arc<Topology>,
     pub(super) routes: Routes,
     pub(super) outgoing: Outgoing,
     /// Channels with publishes in this turn that wait for a confirm.
     pub(super) confirming: Vec<u16>,
     settling: Vec<Settling>,
+    /// Settled deliveries that channels' limits are to be told of, by channel.
+    releases: Vec<(u16, Arc<ChannelLimit>, u32)>,
+    /// Where the next resume begins, so that queues take turns.
+    resume_turn: Cell<usize>,
     /// Messages that a queue refused: channel and publish tag.
     pub(super) rejected: Vec<(u16, u64)>,
     /// Nothing is read or written until this is durable: an answer waits for it.
@@ -86,6 +94,9 @@ impl Link {
             outgoing: Outgoing::default(),
             confirming: Vec::new(),
             settling: Vec::new(),
+            releases: Vec::new(),
+            resume_turn: Cell::new(0),
+            exclusive_sweep: 16,
             rejected: Vec::new(),
             waits_for: Position::START,
             publishes: false,
@@ -152,20 +163,47 @@ impl Link {
         for group in std::mem::take(&mut self.settling) {
             self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
         }
+        // After the settlements: what returned goes out again before what stands behind it.
+        for (channel, limit, count) in std::mem::take(&mut self.releases) {
+            if limit.release(count) {
+                self.resume(Some(channel));
+            }
+        }
         position
     }
 
     /// Has the queues of the given consumers, or of all, try again.
     pub(super) fn resume(&self, channel: Option<u16>) {
-        let mut done: HashSet<QueueId> = HashSet::new();
-        for entry in self.consumers.values() {
-            let wanted = channel.is_none_or(|channel| channel == entry.channel);
-            if let (true, Some(queue)) = (wanted, &entry.queue)
-                && done.insert(queue.spec.id)
-            {
-                self.broker().resume(queue, self.now);
-            }
+        let wanted = self
+            .consumers
+            .values()
+            .filter(|entry| channel.is_none_or(|channel| channel == entry.channel))
+            .filter_map(|entry| entry.queue.as_ref());
+        let queues: BTreeMap<QueueId, &Arc<QueueHandle>> =
+            wanted.map(|queue| (queue.spec.id, queue)).collect();
+        let turn = self.resume_turn.get();
+        self.resume_turn.set(turn.wrapping_add(1));
+        let first = turn % queues.len().max(1);
+        for queue in queues.values().cycle().skip(first).take(queues.len()) {
+            self.broker().resume(queue, self.now);
         }
+    }
+
+    /// Has a channel's limit told, at the end of the turn, that a delivery is settled.
+    pub(super) fn release_limit(&mut self, channel: u16, limit: &Arc<ChannelLimit>) {
+        match self.releases.last_mut() {
+            Some((last, _, count)) if *last == channel => *count += 1,
+            _ => self.releases.push((channel, Arc::clone(limit), 1)),
+        }
+    }
+
+    /// Notes a queue that goes with this connection, and forgets those that are gone.
+    pub(super) fn own(&mut self, queue: &Arc<QueueHandle>) {
+        if self.exclusive.len() >= self.exclusive_sweep {
+            self.exclusive.retain(|queue| !queue.is_deleted());
+            self.exclusive_sweep = (self.exclusive.len() * 2).max(16);
+        }
+        self.exclusive.push(Arc::clone(queue));
     }
 
     /// Room for deliveries is back.

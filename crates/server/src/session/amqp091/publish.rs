@@ -104,7 +104,6 @@ impl Channel {
     }
 
     fn finish_publish(&mut self, link: &mut Link, builder: MessageBuilder) -> Outcome {
-        link.publishes = true;
         if self.immediate {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
@@ -121,7 +120,11 @@ impl Channel {
         let route = self.route(link, &message, &extra_keys)?;
         if let Mode::Tx(transaction) = &mut self.mode {
             let max = link.shared.options.load().transaction_max_bytes;
-            return transaction.publish(message, route, self.mandatory, max);
+            let size = message.size();
+            transaction.publish(message, route, self.mandatory, max)?;
+            link.broker().count_memory(size as i64);
+            link.shared.check_memory();
+            return Ok(());
         }
         let tag = self.note_publish(link);
         if route.queues.is_empty() {

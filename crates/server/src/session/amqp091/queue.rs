@@ -74,7 +74,7 @@ impl Channel {
         };
         let declared = link.broker().declare_queue(&link.who, request, link.now)?;
         if let (true, Some(created)) = (exclusive, &declared.created) {
-            link.exclusive.push(created.clone());
+            link.own(created);
         }
         Ok(declared)
     }

@@ -407,3 +407,83 @@ fn a_lost_connection_gives_everything_back() {
         assert!(redelivered(publisher.send(1, &get)));
     }
 }
+
+#[test]
+fn what_returns_goes_out_before_what_stands_behind_it() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    peer.declare("q", false);
+    peer.send(1, &Method::BasicQos { prefetch_size: 0, prefetch_count: 1, global: true });
+    peer.consume("q");
+    peer.publish("q", false, b"first");
+    assert_eq!(peer.publish("q", false, b"second").len(), 0, "one is out");
+    let nack = Method::BasicNack { delivery_tag: 1, multiple: false, requeue: true };
+    let mut bytes = Vec::new();
+    nack.encode_frame(1, &mut bytes);
+    peer.session.receive(&bytes, peer.now);
+    peer.session.take_mail(peer.now);
+    let mut written = Vec::new();
+    let mut slices = crate::net::out_buffer::OutBuffer::no_slices();
+    let count = peer.session.out().slices(&mut slices);
+    slices[..count].iter().for_each(|slice| written.extend_from_slice(slice));
+    let text = String::from_utf8_lossy(&written);
+    assert!(text.contains("first") && !text.contains("second"), "{text}");
+}
+
+#[test]
+fn a_slow_reader_is_no_busy_loop_and_a_stuck_one_is_cut() {
+    let world = World::new(Options::default());
+    let mut peer = world.session();
+    peer.shake_hands("guest", 0, 1);
+    peer.session.out().tail().extend_from_slice(b"not taken by the socket");
+    peer.now = peer.now.after(700);
+    assert!(peer.session.deadline().unwrap() > peer.now, "nothing is due yet");
+    peer.session.on_written(peer.now);
+    peer.session.receive(&[8, 0, 0, 0, 0, 0, 0, 0xCE], peer.now);
+    peer.now = peer.now.after(1_999);
+    peer.session.on_time(peer.now);
+    assert!(!peer.session.is_ended(), "some bytes were taken two intervals ago");
+    peer.now = peer.now.after(1);
+    peer.session.on_time(peer.now);
+    assert!(peer.session.is_ended());
+}
+
+#[test]
+fn input_that_was_left_is_known_to_be_whole() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    let mut bytes = Vec::new();
+    let declare = Method::QueueDeclare {
+        queue: "q",
+        passive: false,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        no_wait: false,
+        arguments: Table::EMPTY,
+    };
+    declare.encode_frame(1, &mut bytes);
+    let first = bytes.len();
+    Method::BasicGet { queue: "q", no_ack: true }.encode_frame(1, &mut bytes);
+    assert_eq!(peer.session.receive(&bytes, peer.now), first);
+    assert!(peer.session.stopped_early());
+    world.log.sync();
+    assert_eq!(peer.session.receive(&bytes[first..], peer.now), bytes.len() - first);
+    assert!(!peer.session.stopped_early());
+    assert_eq!(peer.answers(), ["queue.declare-ok", "basic.get-empty"]);
+}
+
+#[test]
+fn a_client_that_takes_nothing_cannot_keep_its_socket_after_a_close() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    let close =
+        Method::ConnectionClose { reply_code: 200, reply_text: "", class_id: 0, method_id: 0 };
+    let mut bytes = Vec::new();
+    close.encode_frame(0, &mut bytes);
+    peer.session.receive(&bytes, peer.now);
+    assert!(peer.session.is_ended() && !peer.session.out().is_empty());
+    peer.now = peer.session.deadline().unwrap();
+    peer.session.on_time(peer.now);
+    assert!(peer.session.out().is_empty());
+}

@@ -24,7 +24,8 @@ struct Publish {
 pub(super) struct OpenTransaction {
     publishes: Vec<Publish>,
     settlements: Vec<(Unacked, Settlement)>,
-    bytes: usize,
+    /// Of the publishes; counted in the broker's memory.
+    pub(super) bytes: usize,
 }
 
 impl OpenTransaction {
@@ -35,11 +36,11 @@ impl OpenTransaction {
         mandatory: bool,
         max_bytes: usize,
     ) -> Outcome {
-        self.bytes += message.size();
-        if self.bytes > max_bytes {
+        if self.bytes + message.size() > max_bytes {
             let text = format!("transaction is larger than {max_bytes} bytes");
             return Err(Failure::precondition(text));
         }
+        self.bytes += message.size();
         self.publishes.push(Publish { message, route, mandatory });
         Ok(())
     }
@@ -87,6 +88,8 @@ impl Channel {
             transaction.settle(&unacked.queue, unacked.seq, *how);
         }
         let (position, accepted) = link.broker().commit(transaction, link.now);
+        link.broker().count_memory(-(open.bytes as i64));
+        link.shared.check_memory();
         let counted = open.settlements.iter().filter(|(unacked, _)| unacked.by_consumer).count();
         if counted > 0 && self.limit.release(counted as u32) {
             link.resume(Some(self.number));
@@ -112,8 +115,9 @@ impl Channel {
 
     pub(super) fn on_tx_rollback(&mut self, link: &mut Link) -> Outcome {
         let Mode::Tx(open) = &mut self.mode else { return Err(not_transactional()) };
-        let unsettled = std::mem::take(open).take_unsettled();
-        self.unacked.put_back(unsettled);
+        let mut open = std::mem::take(open);
+        link.broker().count_memory(-(open.bytes as i64));
+        self.unacked.put_back(open.take_unsettled());
         link.send(self.number, &Method::TxRollbackOk {});
         Ok(())
     }
