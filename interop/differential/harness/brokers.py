@@ -1,5 +1,6 @@
 """Starts the two brokers on free ports in temporary directories, and stops them."""
 
+import contextlib
 import os
 import pathlib
 import queue
@@ -51,12 +52,19 @@ class Broker:
         return self.process.poll() is not None
 
     def stop(self):
+        """Ends what was started.
+
+        A packaged RabbitMQ runs as another user in a session of its own, below a wrapper: its pid
+        file says which process it is, and the wrapper ends with it.
+        """
+        pid_file = self.directory / "pid"
+        own_pid = int(pid_file.read_text()) if pid_file.exists() else self.process.pid
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, sign)
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.kill(own_pid, sign)
                 self.process.wait(STOP_TIMEOUT_S)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -95,6 +103,7 @@ def start_rabbitmq() -> Broker:
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "RABBITMQ_MNESIA_BASE": "{DIR}/mnesia",
         "RABBITMQ_LOG_BASE": "{DIR}/log",
+        "RABBITMQ_PID_FILE": "{DIR}/pid",
         "RABBITMQ_ENABLED_PLUGINS_FILE": "{DIR}/no-plugins",
         "RABBITMQ_CONFIG_FILE": "{DIR}/no-configuration",
         "RABBITMQ_CONF_ENV_FILE": "{DIR}/no-environment",

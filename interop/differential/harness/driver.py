@@ -8,6 +8,7 @@ scenario is deterministic as long as it waits for what it expects (`call`, `deli
 """
 
 import collections
+import contextlib
 import itertools
 import socket
 import time
@@ -140,7 +141,8 @@ class Connection:
         self.buffer = bytearray()
         self.channels = {}
         self.ended = False  # the socket's end was read
-        self.closing = False  # connection.close was seen in either direction
+        self.closing = False  # the broker has sent connection.close
+        self.asked_to_close = False  # the client has
         self.end_shown = False
         self.channel_max = self.frame_max = 0
         self.zero = Channel(self, 0)
@@ -162,10 +164,8 @@ class Connection:
 
     def push(self, octets: bytes):
         """Sends without writing down; a broken socket shows when it is read."""
-        try:
+        with contextlib.suppress(OSError):
             self.socket.sendall(octets)
-        except OSError:
-            pass
 
     def log(self, text: str):
         if not self.silent:
@@ -200,6 +200,7 @@ class Connection:
         return self
 
     def send(self, key: str, **fields):
+        self.asked_to_close |= key == "connection_close"
         self.zero.send(key, **fields)
 
     def wait(self, *keys, timeout_s=REPLY_TIMEOUT_S):
@@ -267,7 +268,7 @@ class Connection:
     def flush(self):
         """Writes down what is left, a channel at a time, after a last round trip on each."""
         channels = [self.channels[number] for number in sorted(self.channels)]
-        if not (self.ended or self.closing or self.end_shown):
+        if not (self.ended or self.closing or self.asked_to_close or self.end_shown):
             for channel in channels:
                 channel.sync()
             self.read_on(QUIET_S)
@@ -316,8 +317,8 @@ class Connection:
 class Channel:
     """A channel: the calls of scenarios, and the inbox of what came for it.
 
-    Every method of the protocol is a Python method here, as in `ch.queue_declare(queue=q)`: it sends,
-    and waits for the reply if the method has one and `nowait` is not set.
+    Every method of the protocol is a Python method here, as in `ch.queue_declare(queue=q)`: it
+    sends, and waits for the reply if the method has one and `nowait` is not set.
     """
 
     def __init__(self, connection: Connection, number: int):
@@ -449,7 +450,7 @@ class Channel:
             return event
         text = show_method(_as_received(event), sent=False)
         self.log(f"< {text}{show_content(event.content) if event.content else ''}")
-        self.is_gone |= event.key in ("channel_close", "connection_close")
+        self.is_gone |= event.key in ("channel_close", "channel_close_ok", "connection_close")
         return event
 
     def _take_confirm(self, event):

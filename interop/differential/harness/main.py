@@ -4,6 +4,7 @@ import argparse
 import collections
 import json
 import pathlib
+import signal
 import sys
 import time
 
@@ -49,18 +50,20 @@ class Run:
         if not self.chosen:
             raise SystemExit("no scenario matches")
 
-    def address(self, uri, start) -> Address:
+    def address(self, what: str, uri, start) -> Address:
         if uri is None:
             broker = start()
             self.started.append(broker)
             uri = broker.uri
-        return Address(uri)
+        address = Address(uri)
+        print(f"{what}: {play.announced(address)}", flush=True)
+        return address
 
     def rabbitmq(self) -> Address:
-        return self.address(self.options.rabbitmq_uri, brokers.start_rabbitmq)
+        return self.address("rabbitmq", self.options.rabbitmq_uri, brokers.start_rabbitmq)
 
     def leveret(self) -> Address:
-        return self.address(self.options.leveret_uri, brokers.start_leveret)
+        return self.address("leveret", self.options.leveret_uri, brokers.start_leveret)
 
     def stop(self):
         for broker in self.started:
@@ -118,7 +121,7 @@ class Run:
         failed = 0
         for turn in range(times):
             began, different = time.monotonic(), 0
-            for it, [(one, _), (two, seconds)] in self.play(address, address):
+            for it, [(one, _), (two, _)] in self.play(address, address):
                 different += bool(compare.differing_lines(one, two))
                 self.report(it, one, two, "DIFFERENT" if one != two else "agrees")
             failed += different
@@ -168,6 +171,7 @@ def main(argv=None) -> int:
     if options.list:
         print(*sorted(it.name for it in run.chosen), sep="\n")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that brokers are stopped
     try:
         if options.self_check:
             return run.self_check(options.self_check)

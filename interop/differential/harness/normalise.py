@@ -1,9 +1,9 @@
 """Every rule by which transcripts are made comparable. Nothing else rewrites a line.
 
-1. A name that a scenario asked for with `s.name("q")` becomes `{q}`; such names differ in every run.
-2. A name the broker generated becomes `{gen1}`, `{gen2}` … in order of appearance, if it has the
-   form RabbitMQ gives it: `amq.gen-` or `amq.ctag-` and 22 characters of URL-safe base 64.
-3. A direct reply-to address becomes `{reply1}` …: the token after `amq.rabbitmq.reply-to.` is opaque.
+1. A name that a scenario asked for with `s.name("q")` becomes `{q}`: they differ in every run.
+2. A name the broker generated becomes `{gen1}`, `{ctag1}` … in order of appearance, if it has
+   the form RabbitMQ gives it: `amq.gen-` or `amq.ctag-` and 22 characters of URL-safe base 64.
+3. A direct reply-to address becomes `{reply1}` …: what follows `amq.rabbitmq.reply-to.` is opaque.
 4. `time` in x-death becomes `T=now` if it is within an hour of this machine's clock.
 5. Of the server properties only the keys and the capabilities are kept, sorted: the values are
    version strings, names and copyright notices.

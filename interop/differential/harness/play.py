@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 
+from . import wire
 from .driver import Address, Scenario
 
 THREADS = 12
@@ -36,6 +37,17 @@ def play(registered, address: Address) -> tuple[list[str], float]:
     except Exception as error:
         run.note(f"cleaning up raised {type(error).__name__}: {error}")
     return run.transcript.lines(), time.monotonic() - began
+
+
+def announced(address: Address) -> str:
+    """The product and the version that a broker gives in connection.start."""
+    run = Scenario(address, _prefix())
+    connection = run.tcp()
+    connection.push(wire.PROTOCOL_HEADER)
+    start = connection.wait("connection_start")
+    connection.abort()
+    said = dict(start.server_properties.pairs()) if start else {}
+    return " ".join(said.get(key, "?")[3:-1] for key in ("product", "version"))
 
 
 def selected(scenarios: dict, patterns: list[str]) -> list:

@@ -29,6 +29,19 @@ def message_ttl(s):
            *BAD_NUMBERS)
 
 
+TEN_YEARS_MS = 315360000000
+
+
+@scenario
+def largest_message_ttl(s):
+    values(s, "x-message-ttl", TEN_YEARS_MS, TEN_YEARS_MS + 1, (1 << 63) - 1)
+
+
+@scenario
+def largest_expires(s):
+    values(s, "x-expires", TEN_YEARS_MS, TEN_YEARS_MS + 1, (1 << 63) - 1)
+
+
 @scenario
 def expires(s):
     values(s, "x-expires", 0, 100000, int64(100000), *BAD_NUMBERS)

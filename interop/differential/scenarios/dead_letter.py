@@ -207,11 +207,9 @@ def circle(s, first=None, second=None):
 def second_time_in_the_same_queue(s):
     ch, a, b = circle(s)
     s.put(a, "x")
-    tag = 0
-    for q, other in ((a, b), (b, a), (a, b), (b, a)):
+    for tag, (q, other) in enumerate(((a, b), (b, a), (a, b), (b, a)), 1):
         s.until(q, messages=1)
         ch.basic_get(queue=q)
-        tag += 1
         ch.basic_reject(delivery_tag=tag, requeue=False)
         s.until(other, messages=1)
 
@@ -277,6 +275,22 @@ def chain_of_three_reasons(s):
     ch.basic_reject(delivery_tag=1, requeue=False)
     s.until(d, messages=1)
     s.drain(d)
+
+
+@scenario
+def order_of_six_deaths(s):
+    ch = s.channel()
+    names = [s.name(label) for label in "abcdefg"]
+    for here, there in zip(names, names[1:], strict=False):
+        ch.queue_declare(queue=here, arguments={
+            "x-dead-letter-exchange": "", "x-dead-letter-routing-key": there})
+    ch.queue_declare(queue=names[-1])
+    s.put(names[0], "x")
+    for tag, (here, there) in enumerate(zip(names, names[1:], strict=False), 1):
+        ch.basic_get(queue=here)
+        ch.basic_reject(delivery_tag=tag, requeue=False)
+        s.until(there, messages=1)
+    s.drain(names[-1])
 
 
 @scenario

@@ -506,7 +506,9 @@ def frames_after_close_are_dropped(s):
     c.send_raw(wire.frame(wire.FRAME_METHOD, 0, close)
                + wire.frame(wire.FRAME_METHOD, 1, declare), "close, then a declare on channel 1")
     c.wait("connection_close_ok")
+    c.read_on(0.2)
     ch.take_all()
+    c.abort()
     s.until_gone(q)
 
 

@@ -1,4 +1,4 @@
-"""Field tables: every type comes back octet by octet, and what the broker's own tables look like."""
+"""Field tables: every type comes back octet by octet, also where the broker writes them anew."""
 
 from harness import tables
 from harness.registry import scenario

@@ -15,7 +15,8 @@ def publishes_cut_into_each_other(s):
     for ch, q in zip(channels, queues, strict=True):
         ch.send("basic_publish", routing_key=q)
     for ch in channels:
-        ch.send_payload(wire.FRAME_HEADER, wire.encode_header(6, {"message_id": ch.label}), "header")
+        header = wire.encode_header(6, {"message_id": ch.label})
+        ch.send_payload(wire.FRAME_HEADER, header, "header")
     for part in (b"abc", b"def"):
         for ch in reversed(channels):
             ch.send_payload(wire.FRAME_BODY, part, f"body {part.decode()}")

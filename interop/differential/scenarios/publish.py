@@ -248,13 +248,22 @@ def expiration_with_a_fraction(s):
 
 
 @scenario
-def expiration_largest(s):
-    expiration(s, "4294967295")
+def expiration_around_32_bits(s):
+    c, _, q = with_queue(s)
+    for text in ("4294967295", "4294967296", "9999999999"):
+        ch = c.renew()
+        ch.publish("", q, "x", expiration=text)
+        ch.basic_get(queue=q, no_ack=True)
 
 
 @scenario
-def expiration_too_large(s):
-    expiration(s, "4294967296")
+def expiration_of_ten_years(s):
+    expiration(s, "315360000000")
+
+
+@scenario
+def expiration_of_ten_years_and_a_millisecond(s):
+    expiration(s, "315360000001")
 
 
 @scenario

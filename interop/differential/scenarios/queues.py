@@ -76,7 +76,8 @@ def redeclare_ignores_the_width_of_integers(s):
 
 @scenario
 def redeclare_does_not_take_a_float_for_an_integer(s):
-    redeclare(s, {"arguments": {"x-max-length": 10}}, {"arguments": {"x-max-length": float64(10.0)}})
+    redeclare(s, {"arguments": {"x-max-length": 10}},
+              {"arguments": {"x-max-length": float64(10.0)}})
 
 
 @scenario
