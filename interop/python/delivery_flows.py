@@ -110,6 +110,7 @@ def priorities_and_sac(flow):
     low.wait(1)
     equal((high.bodies(), low.bodies()), ([b"0", b"1"], [b"2"]), "high first, the rest to low")
     high.ack(0)
+    ready(high.channel, queue)  # a round trip: the ack has arrived before the next publish
     channel.basic_publish("", queue, b"3")
     equal(high.wait(3)[2][2], b"3", "message after high has room again")
     equal(len(low.deliveries), 1, "deliveries to low")
