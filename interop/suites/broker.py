@@ -62,7 +62,9 @@ def started(suite, faults):
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [leveret_program(), "server", "--amqp-listen", "127.0.0.1:0",
-             "--data-dir", data / "data"],
+             "--data-dir", data / "data",
+             # amqplib's suite checks the product's name.
+             "--set", "product=RabbitMQ"],
             cwd=data, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output, text=True)
     timer = threading.Timer(READY_S, process.kill)
     timer.start()

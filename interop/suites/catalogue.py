@@ -1,6 +1,7 @@
 """The suites: where each comes from, how it is told the broker's address, and how it is read."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -310,16 +311,20 @@ class RustSuite:
 
     @staticmethod
     def read(call, prefix, text, code):
-        """Reads the lines `test NAME ... OUTCOME`."""
+        """Reads the lines `test NAME ... OUTCOME`; a test's own output may stand in between."""
         with open(call.log, "a", encoding="utf-8") as log:
             log.write(text)
-        for test, outcome in re.findall(
-                r"^test (\S+)(?: - should panic)? \.\.\. ?(ok|FAILED|ignored)?", text, re.MULTILINE):
+        begins = list(re.finditer(r"^test (\S+)(?: - should panic)? \.\.\. ", text, re.MULTILINE))
+        for begin, following in itertools.zip_longest(begins, begins[1:]):
+            test, chunk = begin[1], text[begin.end():following.start() if following else None]
+            chunk = re.split(r"^(?:successes|failures|test result):", chunk, 1, re.MULTILINE)[0]
+            outcome = re.search(r"(?:(ok|FAILED)|^(ignored).*)$", chunk, re.MULTILINE)
             wrong = re.search(rf"^---- {re.escape(test)} stdout ----\n(.*?)(?=^----|^failures:)",
                               text, re.MULTILINE | re.DOTALL)
             outcomes = {"ok": PASSED, "ignored": SKIPPED, "FAILED": FAILED}
             if outcome:
-                call.add(prefix + test, outcomes[outcome], wrong[1] if wrong else "")
+                call.add(prefix + test, outcomes[outcome[1] or outcome[2]],
+                         wrong[1] if wrong else "")
             else:
                 call.add(prefix + test, FAILED, f"did not end (exit code {code})")
 
@@ -368,6 +373,7 @@ def amqprs_address(folder):
          f'OpenConnectionArguments::new(&{variable("SUITES_HOST")}, '
          f'{variable("SUITES_PORT")}.parse().unwrap(), "guest", "guest")'),
         (r'"user", "bitnami"', '"guest", "guest"'),
+        (r'with_user_id\("user"\)', 'with_user_id("guest")'),
         (r'SplitConnection::open\("localhost:5672"\)',
          f'SplitConnection::open(&{variable("SUITES_ADDRESS")})'),
     ])
@@ -387,6 +393,6 @@ SUITES = [
                 change=amqpstorm_port),
     NodeSuite(),
     GoSuite(),
-    RustSuite("lapin", 180, ["--test", "*"], change=lapin_unchanged),
+    RustSuite("lapin", 180, ["--tests"], change=lapin_unchanged),
     RustSuite("amqprs", 300, ["--lib", "--test", "*"], change=amqprs_address),
 ]

@@ -8,7 +8,7 @@ import broker
 import catalogue
 from catalogue import FAILED, PASSED, SKIPPED
 from patterns import matches
-from work import HERE, WORK, Failure
+from work import HERE, WORK, Failure, must
 
 EXPECTED = HERE / "expected.json"
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
@@ -25,6 +25,9 @@ def arguments():
     parser.add_argument("--record", type=int, metavar="RUNS",
                         help="run each suite so often against --uri, which has to be the baseline,"
                              " and once against no broker, and write expected.json")
+    parser.add_argument("--reset", metavar="COMMAND",
+                        help="a shell command that empties the broker at --uri, run before each"
+                             " suite: some do not pass twice on the same broker")
     parser.add_argument("--report", metavar="FILE", help="write all results as JSON")
     options = parser.parse_args()
     if options.record and not options.uri:
@@ -32,14 +35,18 @@ def arguments():
     return options
 
 
-def run_suite(suite, uri, left_out, log):
+def run_suite(suite, uri, reset, left_out, log):
     """Runs one suite once. Gives its results, faults of the run, and the seconds it took."""
+    if reset:
+        must(["sh", "-c", reset], cwd=WORK, log=log, timeout=60)
     started = time.monotonic()
     with broker.at(uri, suite.name) as (host, port, faults):
         call = catalogue.Call(host, port, list(left_out), log, time.monotonic() + suite.timeout)
         code = suite.run(call)
         if code is None:
             faults.append(f"not done within {suite.timeout} s")
+        if not call.results:
+            faults.append(f"no test ran; see {log.name}")
     results = {test: result for test, result in sorted(call.results.items())
                if not matches(left_out, test)}
     return results, faults, time.monotonic() - started
@@ -101,14 +108,15 @@ def indented(text, lines=12):
     return "\n".join(f"        {line[:300]}" for line in every)
 
 
-def record(suite, entry, uri, runs, log):
+def record(suite, entry, options, log):
     """Runs a suite several times on the baseline, and once without a broker; updates its entry."""
-    outcomes = []
+    outcomes, runs = [], options.record
     for number in range(runs):
-        results, faults, seconds = run_suite(suite, uri, entry["left_out"], log)
+        results, faults, seconds = run_suite(
+            suite, options.uri, options.reset, entry["left_out"], log)
         print(f"  run {number + 1}: {counts(results, set())}, {seconds:.0f} s", *faults)
         outcomes.append(results)
-    offline, _, _ = run_suite(suite, NOWHERE, entry["left_out"], log)
+    offline, _, _ = run_suite(suite, NOWHERE, None, entry["left_out"], log)
     every = sorted(set().union(*outcomes))
     entry.update(version=suite.version, passed=[], failed={}, skipped=[])
     for test in every:
@@ -174,10 +182,11 @@ def main():
             suite.prepare(log)
             print(f"  prepared in {time.monotonic() - began:.0f} s", flush=True)
             if options.record:
-                record(suite, entry, options.uri, options.record, log)
+                record(suite, entry, options, log)
                 EXPECTED.write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n")
                 continue
-            results, faults, seconds = run_suite(suite, options.uri, entry["left_out"], log)
+            results, faults, seconds = run_suite(
+                suite, options.uri, options.reset, entry["left_out"], log)
         except Failure as failure:
             print(f"  FAULT {failure}")
             in_order = False
