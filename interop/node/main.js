@@ -1,0 +1,8 @@
+// The interop flows with amqplib. Usage: AMQP_URL=amqp://… node main.js [flow …]
+
+import { deliveryFlows } from './delivery-flows.js';
+import { run } from './harness.js';
+import { reliabilityFlows } from './reliability-flows.js';
+import { routingFlows } from './routing-flows.js';
+
+await run({ ...deliveryFlows, ...routingFlows, ...reliabilityFlows });
