@@ -92,7 +92,7 @@ def find_name(start):
 
 
 def whole_frames_bytes(data):
-    """How many of the bytes are whole frames (a refused protocol header is passed on as it is)."""
+    """How many of the bytes are whole frames; a protocol header (a refusal) is passed on too."""
     if data[:4] == b"AMQP":
         return len(data)
     at = 0
@@ -106,7 +106,7 @@ def whole_frames_bytes(data):
 
 
 class Relay:
-    """Listens for AMQP on `port` and for requests on `http_port`, on loopback; a context manager."""
+    """Listens on loopback: for AMQP on `port`, for requests on `http_port`; a context manager."""
 
     def __init__(self, broker):
         self.broker = broker
