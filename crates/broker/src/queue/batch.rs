@@ -354,6 +354,11 @@ impl<'a> Batch<'a> {
     /// moment it arrives may still go to a consumer that waits (RabbitMQ: TTL of 0).
     fn dispatch(&mut self) {
         while self.queue.messages.ready() > 0 {
+            // What expired behind a message that lasted longer is at the head only now.
+            if self.queue.messages.next_expiry() < self.context.now {
+                self.expire();
+                continue;
+            }
             let Queue { messages, consumers, .. } = &mut *self.queue;
             let Some(turn) = consumers.next(messages.next_cost()) else { return };
             let Some(slot) = messages.pop() else { return };

@@ -593,3 +593,19 @@ fn names_longer_than_a_short_string_are_refused() {
     let refused = world.broker.declare_queue(&world.who, request, world.now).unwrap_err();
     assert_eq!(refused.kind, RefusalKind::PreconditionFailed);
 }
+
+#[test]
+fn a_late_consumer_gets_nothing_that_expired_behind_the_head() {
+    let mut world = World::new();
+    let queue = world.queue("q", &[]);
+    let mut outgoing = Outgoing::default();
+    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true };
+    // The expiration property alone (bit 8): 500 ms, then 100 ms.
+    outgoing.push(message("lasting", b"\x01\x00\x03500"), &route, 0);
+    outgoing.push(message("short", b"\x01\x00\x03100"), &route, 0);
+    world.broker.flush(&mut outgoing, world.now);
+    world.pass(200);
+    let sink = Sink::with_room(100);
+    world.consume(&queue, &sink, 0);
+    assert_eq!(sink.bodies(), ["lasting"]);
+}
