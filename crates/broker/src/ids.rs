@@ -25,7 +25,9 @@ impl Timestamp {
 }
 
 /// A queue's identity: a queue that is deleted and declared again has another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct QueueId(pub u64);
 
 /// A client connection, for the ownership of exclusive queues.
@@ -37,5 +39,7 @@ pub struct ConnectionId(pub u64);
 pub struct ConsumerId(pub u64);
 
 /// A message's place in its queue: dense, from 1, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Seq(pub u64);

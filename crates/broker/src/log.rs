@@ -25,36 +25,123 @@ impl Position {
     pub const START: Self = Self(0);
 }
 
-/// One durable change. New kinds are added at the end: the index is the wire form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Places side by side, from `first` up to and with `last`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SeqRange {
+    /// The first.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+}
+
+impl SeqRange {
+    /// All places that there can be.
+    pub const ALL: Self = Self { first: Seq(0), last: Seq(u64::MAX) };
+
+    /// One place.
+    #[must_use]
+    pub fn one(seq: Seq) -> Self {
+        Self { first: seq, last: seq }
+    }
+
+    /// Adds `seq` to ordered ranges: the last one grows if `seq` is the next place behind it.
+    pub fn push(ranges: &mut Vec<Self>, seq: Seq) {
+        match ranges.last_mut() {
+            Some(range) if range.last.0 + 1 == seq.0 => range.last = seq,
+            _ => ranges.push(Self::one(seq)),
+        }
+    }
+
+    /// How many places.
+    pub fn count(&self) -> u64 {
+        (self.last.0 - self.first.0).saturating_add(1)
+    }
+}
+
+/// One durable change.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     /// A change of the definitions.
     Define(Command),
-    /// A message entered a queue.
+    /// A message entered a queue. Entries of one group with the same message (by its memory) keep
+    /// its bytes once.
     Publish {
         /// The queue.
         queue: QueueId,
-        /// The place that the message got.
+        /// The place that the message got: larger than any before it in this queue.
         seq: Seq,
+        /// The level that it stands in: its priority, as far as the queue has priorities.
+        level: u8,
         /// The message with its protocol's own bytes.
         message: Message,
         /// When it expires, whether the broker runs or not.
         expires_at: Timestamp,
     },
-    /// Messages left a queue for good: acknowledged, rejected, expired or dropped.
+    /// Messages left a queue for good: acknowledged, rejected, expired or dropped. Places that hold
+    /// no durable message are passed over.
     Settle {
         /// The queue.
         queue: QueueId,
         /// The messages.
-        seqs: Vec<Seq>,
+        seqs: Vec<SeqRange>,
     },
-    /// Messages came back to their places after a delivery.
+    /// Messages came back to their places after a delivery, each with how often by now.
     Return {
         /// The queue.
         queue: QueueId,
         /// The messages.
-        seqs: Vec<Seq>,
+        returns: Vec<(Seq, u32)>,
     },
+    /// Messages up to this place may have been delivered: after a restart they are redelivered.
+    Delivered {
+        /// The queue.
+        queue: QueueId,
+        /// The last of them.
+        through: Seq,
+    },
+    /// The queue is gone with all its messages.
+    Drop {
+        /// The queue.
+        queue: QueueId,
+    },
+}
+
+/// A message that is read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fetched {
+    /// Its place.
+    pub seq: Seq,
+    /// What there is at this place; none if it cannot be read: it is damaged, or its disk fails.
+    /// The log has reported it, and keeps it for a later start or a salvage.
+    pub message: Option<(Message, Timestamp)>,
+}
+
+/// What a log kept of one queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveredQueue {
+    /// The queue.
+    pub queue: QueueId,
+    /// The last place that was ever given: none may be given again.
+    pub last_seq: Seq,
+    /// The messages that are there, by level, in order.
+    pub levels: Vec<(u8, Vec<SeqRange>)>,
+    /// The bytes of their bodies (an estimate where many of a backlog were settled out of order).
+    pub body_bytes: u64,
+    /// Those that came back after a delivery, with how often.
+    pub returns: Vec<(Seq, u32)>,
+    /// Messages up to here may have been delivered.
+    pub delivered: Seq,
+}
+
+/// What a log kept.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Recovered {
+    /// Applied in order they give the definitions.
+    pub commands: Vec<Command>,
+    /// Each queue once.
+    pub queues: Vec<RecoveredQueue>,
+    /// The largest queue id that was ever logged.
+    pub last_queue: QueueId,
 }
 
 /// Told when a position is durable.
@@ -63,7 +150,7 @@ pub trait Wake: Send + Sync {
     fn wake(&self);
 }
 
-/// Where durable changes go.
+/// Where durable changes go, and where messages are put that memory shall not hold.
 pub trait Log: Send + Sync {
     /// Appends `entries` as one group, durable together or not at all; the order of calls is the
     /// order of the log.
@@ -74,6 +161,36 @@ pub trait Log: Send + Sync {
 
     /// Calls `waker` once `position` is durable (at once, if it already is).
     fn notify(&self, position: Position, waker: Arc<dyn Wake>);
+
+    /// Whether messages can be read back, so that queues need not hold them in memory.
+    fn keeps_messages(&self) -> bool {
+        false
+    }
+
+    /// Reads messages of `wanted` back (in its order, which need not be sorted), as many as
+    /// `max_bytes` hold, but one at least. Blocks on the disk. Each place that was looked at is in
+    /// the answer, unless there is no message at it.
+    fn fetch(&self, queue: QueueId, wanted: &[SeqRange], max_bytes: usize) -> Vec<Fetched> {
+        let _ = (queue, wanted, max_bytes);
+        Vec::new()
+    }
+
+    /// Puts a message that is not durable aside, to be fetched later; gone with the process. False
+    /// if there is no room for it.
+    fn spill(&self, queue: QueueId, seq: Seq, message: &Message, expires_at: Timestamp) -> bool {
+        let _ = (queue, seq, message, expires_at);
+        false
+    }
+
+    /// Forgets spilled messages; places that hold none are passed over.
+    fn unspill(&self, queue: QueueId, seqs: &[SeqRange]) {
+        let _ = (queue, seqs);
+    }
+
+    /// Bytes that were appended and are not durable yet.
+    fn pending_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A log that keeps nothing and calls everything durable: what a broker without storage has.

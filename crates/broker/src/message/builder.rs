@@ -213,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_survives_its_stored_form() {
+        let properties = b"\x11\x00\x02\x0260";
+        let builder = MessageBuilder::new("x", "key", properties, 4, "guest", None).unwrap();
+        let mut builder = builder;
+        builder.push(b"body").unwrap();
+        let message = builder.finish().0;
+        assert_eq!((message.persistent, message.expiration_ms), (true, Some(60)));
+        let stored = [&message.encode_head()[..], message.block()].concat();
+        assert_eq!(Message::decode(stored.clone().into()), Some(message));
+        let head = Message::HEAD_LEN;
+        for cut in 0..head + b"xkey".len() + properties.len() {
+            assert_eq!(Message::decode(stored[..cut].to_vec().into()), None, "{cut}");
+        }
+    }
+
+    #[test]
     fn a_binary_correlation_id_stays_as_it_is() {
         let untouched = b"\x04\x00\x02\xff\x00";
         assert_eq!(build(untouched).unwrap().properties(), untouched);

@@ -33,6 +33,50 @@ pub struct Message {
 }
 
 impl Message {
+    /// How long [`Self::encode_head`] is.
+    pub const HEAD_LEN: usize = 16;
+
+    /// What a log keeps of the message in front of its [`block`](Self::block).
+    pub fn encode_head(&self) -> [u8; Self::HEAD_LEN] {
+        let mut head = [0; Self::HEAD_LEN];
+        head[0] = self.exchange_len;
+        head[1] = self.routing_key_len;
+        head[2] = self.priority;
+        head[3] = u8::from(self.persistent) | u8::from(self.expiration_ms.is_some()) << 1;
+        head[4..8].copy_from_slice(&self.properties_len.to_le_bytes());
+        head[8..].copy_from_slice(&self.expiration_ms.unwrap_or(0).to_le_bytes());
+        head
+    }
+
+    /// All its bytes in one block.
+    pub fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    /// The message from its head with its block behind it; none if they do not fit together.
+    pub fn decode(mut bytes: Bytes) -> Option<Self> {
+        if bytes.len() < Self::HEAD_LEN {
+            return None;
+        }
+        let head = bytes.split_to(Self::HEAD_LEN);
+        let expiration_ms = u64::from_le_bytes(head[8..].try_into().ok()?);
+        let message = Self {
+            exchange_len: head[0],
+            routing_key_len: head[1],
+            properties_len: u32::from_le_bytes(head[4..8].try_into().ok()?),
+            priority: head[2],
+            persistent: head[3] & 1 != 0,
+            expiration_ms: (head[3] & 2 != 0).then_some(expiration_ms),
+            block: bytes,
+        };
+        let names = message.block.get(..message.properties_start())?;
+        let names = names.split_at(usize::from(message.exchange_len));
+        let fits = message.body_start() <= message.block.len()
+            && std::str::from_utf8(names.0).is_ok()
+            && std::str::from_utf8(names.1).is_ok();
+        fits.then_some(message)
+    }
+
     fn key_start(&self) -> usize {
         usize::from(self.exchange_len)
     }

@@ -8,7 +8,7 @@ use super::{ConsumerSpec, Context, Delivery, Queue, QueueHandle};
 use crate::definitions::Overflow;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConsumerId, Seq, Timestamp};
-use crate::log::{Entry, Position};
+use crate::log::{Entry, Position, SeqRange};
 use crate::message::Message;
 
 /// Why a message died (RabbitMQ: Dead Letter Exchanges).
@@ -170,7 +170,8 @@ impl<'a> Batch<'a> {
         let seq = self.queue.messages.push(message, expires_at);
         if let Some(message) = durable {
             let queue = self.handle.spec.id;
-            self.entries.push(Entry::Publish { queue, seq, message, expires_at });
+            let level = message.priority.min(self.handle.spec.settings.max_priority);
+            self.entries.push(Entry::Publish { queue, seq, level, message, expires_at });
         }
         if overflow == Overflow::DropHead && self.is_over_limit(0, 0) {
             // A consumer that waits takes it before the limit counts.
@@ -211,8 +212,11 @@ impl<'a> Batch<'a> {
         }
         let id = self.handle.spec.id;
         match self.entries.last_mut() {
-            Some(Entry::Settle { queue, seqs }) if *queue == id => seqs.push(slot.seq),
-            _ => self.entries.push(Entry::Settle { queue: id, seqs: vec![slot.seq] }),
+            Some(Entry::Settle { queue, seqs }) if *queue == id => SeqRange::push(seqs, slot.seq),
+            _ => {
+                let seqs = vec![SeqRange::one(slot.seq)];
+                self.entries.push(Entry::Settle { queue: id, seqs });
+            }
         }
     }
 
@@ -254,9 +258,10 @@ impl<'a> Batch<'a> {
         }
         if self.is_durable(&slot.message) {
             let id = self.handle.spec.id;
+            let returned = (slot.seq, slot.returns + 1);
             match self.entries.last_mut() {
-                Some(Entry::Return { queue, seqs }) if *queue == id => seqs.push(slot.seq),
-                _ => self.entries.push(Entry::Return { queue: id, seqs: vec![slot.seq] }),
+                Some(Entry::Return { queue, returns }) if *queue == id => returns.push(returned),
+                _ => self.entries.push(Entry::Return { queue: id, returns: vec![returned] }),
             }
         }
         self.queue.messages.put_back(slot);

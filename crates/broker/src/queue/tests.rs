@@ -424,9 +424,6 @@ fn a_transaction_is_one_group_of_the_log() {
     let kinds: Vec<bool> =
         groups[before].iter().map(|entry| matches!(entry, Entry::Publish { .. })).collect();
     assert_eq!(kinds, [false, true], "the settlement and the publish");
-    let encoded = postcard::to_stdvec(&groups[before]).unwrap();
-    let decoded: Vec<Entry> = postcard::from_bytes(&encoded).unwrap();
-    assert_eq!(decoded, groups[before]);
 }
 
 #[test]
