@@ -3,8 +3,14 @@
 //!
 //! Names are paths relative to the data directory, such as `log/00000001.log`.
 
+mod faulty;
+mod real;
+
 use std::any::Any;
 use std::io;
+
+pub use faulty::{Fault, FaultyDisk, Kind, Survival};
+pub use real::RealDisk;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,4 +103,14 @@ pub trait Disk: Send + Sync {
 
     /// Locks the directory for this process until the guard is dropped.
     fn lock(&self) -> Result<Box<dyn Any + Send + Sync>, LockError>;
+}
+
+/// Whether a name stays within the data directory: plain parts with single slashes between.
+fn is_within(name: &str) -> bool {
+    name.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// An error for a call that no disk could serve.
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
