@@ -71,10 +71,9 @@ impl MemoryFile {
 impl DiskFile for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let end = offset + buffer.len() as u64;
-        if let Some(bad) = &*self.disk.bad.lock().unwrap() {
-            if offset < bad.end && bad.start < end {
-                return Err(io::ErrorKind::Other.into());
-            }
+        let bad = self.disk.bad.lock().unwrap().clone();
+        if bad.is_some_and(|bad| offset < bad.end && bad.start < end) {
+            return Err(io::ErrorKind::Other.into());
         }
         let contents = self.lock();
         let rest = contents.get(offset as usize..).unwrap_or_default();

@@ -3,8 +3,8 @@
 //! Invariant: what [`Container::read`] returns was given to [`Container::replace`] as it is.
 //!
 //! ```text
-//! magic 8 | format u16 | zero 2 | body crc u32 | body length u64 | crc u32 of the 24 bytes before |
-//! zero 4 | body
+//! magic 8 | format u16 | zero 2 | body crc u32 | body length u64 |
+//! crc u32 of the 24 bytes before | zero 4 | body
 //! ```
 
 use std::io;

@@ -3,9 +3,11 @@
 //! Invariant: decoding gives nothing but what encoding wrote for the same segment and place.
 //!
 //! ```text
-//! header   magic 8 | format u16 | zero 6 | id u64 | crc u32 of the 24 bytes before | zeros to 4096
-//! record   head crc u32 | data crc u32 | data len u32 | kind u8 | level u8 | zero u16 | queue u64 |
-//!          seq u64 | expires u64 | weight u32 | extent u32 | data | zeros to a multiple of 8
+//! header   magic 8 | format u16 | zero 6 | id u64 | crc u32 of the 24 bytes before |
+//!          zeros to 4096
+//! record   head crc u32 | data crc u32 | data len u32 | kind u8 | level u8 | zero u16 |
+//!          queue u64 | seq u64 | expires u64 | weight u32 | extent u32 | data |
+//!          zeros to a multiple of 8
 //! trailer  magic 8 | format u16 | zero 6 | id u64 | index offset u64 | index len u64 |
 //!          index crc u32 | crc u32 of the 44 bytes before
 //! ```
@@ -136,6 +138,10 @@ pub(super) fn encode_head(head: &Head, id: u64, offset: u64) -> [u8; HEAD_BYTES]
 pub(super) fn decode_head(bytes: &[u8], id: u64, offset: u64) -> Option<Head> {
     let bytes = bytes.get(..HEAD_BYTES)?;
     let kind = bytes[12];
+    // What costs nothing comes first: this is also how a damaged part is searched.
+    if !matches!(kind, KIND_DATA | KIND_REFERENCE) || !offset.is_multiple_of(UNIT) {
+        return None;
+    }
     let head = Head {
         record: RecordHead {
             queue: u64_at(bytes, 16),
@@ -149,13 +155,10 @@ pub(super) fn decode_head(bytes: &[u8], id: u64, offset: u64) -> Option<Head> {
         data_crc: u32_at(bytes, 4),
         extent: u32_at(bytes, 44),
     };
-    // What costs nothing comes first: this is also how a damaged part is searched.
     let plausible = (kind == KIND_DATA && head.data_len as usize <= DATA_BYTES_MAX)
         || (kind == KIND_REFERENCE && head.data_len as usize == REFERENCE_BYTES);
-    let plausible = plausible
-        && u16_at(bytes, 14) == 0
-        && u64::from(head.extent) < offset / BLOCK as u64
-        && offset.is_multiple_of(UNIT);
+    let plausible =
+        plausible && u16_at(bytes, 14) == 0 && u64::from(head.extent) < offset / BLOCK as u64;
     (plausible && u32_at(bytes, 0) == head_crc(bytes, id, offset)).then_some(head)
 }
 

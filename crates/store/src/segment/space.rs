@@ -88,15 +88,15 @@ impl Space {
     fn count(&mut self, run: &Run, first: u64, last: u64, change: impl Fn(&mut u64, u64)) {
         let Some(deltas) = run.deltas(first, last) else { return };
         let (from, to) = (*deltas.start(), *deltas.end());
-        let granules = run.granules();
-        for number in run.granule_of(first)..granules.len() {
+        let begin = run.granule_of(first);
+        for (number, granule) in run.granules().iter().enumerate().skip(begin) {
             let seqs = run.granule_seqs(number);
             if *seqs.start() > to {
                 break;
             }
             let cut = from.max(*seqs.start())..=to.min(*seqs.end());
             let live = run.live().range_cardinality(cut);
-            if let Some(extent) = self.extents.get_mut(granules[number].extent as usize) {
+            if let Some(extent) = self.extents.get_mut(granule.extent as usize) {
                 change(&mut extent.own, live);
             }
         }

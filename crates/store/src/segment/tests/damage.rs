@@ -10,7 +10,13 @@ use super::{Written, find, head, read_all, small};
 use crate::memory_disk::MemoryDisk;
 
 /// Opens a damaged segment: each record is as it was written, or lies in `damaged` and is told.
-fn holds(disk: &MemoryDisk, id: u64, written: &[Written], damaged: std::ops::Range<u64>) {
+/// Returns how many records the runs have, and what damage was told.
+fn holds(
+    disk: &MemoryDisk,
+    id: u64,
+    written: &[Written],
+    damaged: std::ops::Range<u64>,
+) -> (u64, Vec<Damage>) {
     let (segment, runs, damage) = Segment::open(disk, id).unwrap();
     for record in written {
         let touched =
@@ -30,6 +36,7 @@ fn holds(disk: &MemoryDisk, id: u64, written: &[Written], damaged: std::ops::Ran
         assert_eq!(data, whole.data);
     })
     .unwrap();
+    (runs.iter().map(|run| run.live_count()).sum(), damage)
 }
 
 #[test]
@@ -45,18 +52,14 @@ fn every_byte_flipped() {
         .chain(end..end + 8)
         .chain(end.next_multiple_of(4096)..bytes.len() as u64);
     for at in interesting {
-        for flip in [1, 0x80, 0xff] {
-            let mut flipped = bytes.clone();
-            flipped[at as usize] ^= flip;
-            disk.put(&file_name(7), &flipped);
-            holds(&disk, 7, &written, at..at + 1);
-            let (_, runs, damage) = Segment::open(&disk, 7).unwrap();
-            let in_index = at >= end.next_multiple_of(4096);
-            assert_eq!(damage.iter().any(|d| matches!(d, Damage::Index(_))), in_index);
-            assert_eq!(damage.contains(&Damage::Header), at < 28);
-            let count: u64 = runs.iter().map(|run| run.live_count()).sum();
-            assert_eq!(count, written.len() as u64, "an index knows all, and is rebuilt whole");
-        }
+        let mut flipped = bytes.clone();
+        flipped[at as usize] ^= 1 << (at % 8);
+        disk.put(&file_name(7), &flipped);
+        let (count, damage) = holds(&disk, 7, &written, at..at + 1);
+        let in_index = at >= end.next_multiple_of(4096);
+        assert_eq!(damage.iter().any(|d| matches!(d, Damage::Index(_))), in_index);
+        assert_eq!(damage.contains(&Damage::Header), at < 28);
+        assert_eq!(count, written.len() as u64, "an index knows all, and is rebuilt whole");
     }
 }
 
@@ -97,9 +100,8 @@ fn cut_at_every_byte_of_the_index() {
     let end = written.iter().map(|written| written.places[0].end).max().unwrap() as usize;
     for len in end..bytes.len() {
         disk.put(&file_name(7), &bytes[..len]);
-        let (_, _, damage) = Segment::open(&disk, 7).unwrap();
+        let (_, damage) = holds(&disk, 7, &written, bytes.len() as u64..u64::MAX);
         assert!(matches!(damage[0], Damage::Index(_)));
-        holds(&disk, 7, &written, bytes.len() as u64..u64::MAX);
     }
 }
 
@@ -215,10 +217,12 @@ fn use_all(disk: &MemoryDisk, written: &[Written]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn a_forged_index_does_no_harm(changes in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6)) {
+    fn a_forged_index_does_no_harm(
+        changes in prop::collection::vec((any::<u16>(), any::<u8>()), 1..6),
+    ) {
         let disk = MemoryDisk::default();
         let written = small(&disk, 7);
         let bytes = disk.bytes(&file_name(7));

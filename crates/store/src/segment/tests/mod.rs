@@ -50,7 +50,7 @@ impl<'a> Author<'a> {
         let to = self.writer.add(&head, &data).unwrap();
         let end = self.writer.file_bytes();
         let begin = end - super::format::total(len);
-        self.written.push(Written { head, data, places: vec![begin..end] });
+        self.written.push(Written { head, data, places: std::iter::once(begin..end).collect() });
         (to, self.written.len() - 1)
     }
 
