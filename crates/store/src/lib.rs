@@ -6,3 +6,8 @@
 //! over one that fails on purpose.
 
 pub mod disk;
+pub mod manifest;
+pub mod segment;
+
+#[cfg(test)]
+mod memory_disk;
