@@ -311,6 +311,11 @@ pub struct ReadPlan {
 }
 
 impl ReadPlan {
+    /// About how many bytes it reads.
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.len).sum()
+    }
+
     /// The segment to read from.
     pub fn segment(&self) -> u64 {
         self.segment

@@ -1,0 +1,158 @@
+//! Committing: one batch is written and made durable.
+
+use std::io;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Core, Durability, Store};
+use crate::error::Fatal;
+use crate::log::batch::{Batch, HEADER_LEN};
+use crate::log::ring::{Handles, Place};
+
+/// What a commit did.
+#[derive(Debug)]
+pub enum Committed {
+    /// There was nothing to write.
+    Nothing,
+    /// This batch is durable now.
+    Batch(u64),
+    /// The disk has no room for the batch, which waits for it.
+    NoRoom(io::Error),
+}
+
+impl Core {
+    /// The next batch that is to be written.
+    fn take_batch(&mut self, size: usize) -> Option<Batch> {
+        if let Some(batch) = self.closed.pop_front() {
+            return Some(batch);
+        }
+        (!self.open.is_empty()).then(|| self.next_batch(size))
+    }
+}
+
+/// A new file's epoch: no earlier use of the same bytes may have had it.
+fn epoch() -> Result<u64, Fatal> {
+    let epoch = getrandom::u64().map_err(|error| Fatal(io::Error::other(error)))?;
+    Ok(epoch | 1)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+impl Store {
+    /// Writes one batch, if there is one, and makes it durable. To be called by one thread at a
+    /// time. After an error nothing may be confirmed any more, and the process must end.
+    pub fn commit(&self) -> Result<Committed, Fatal> {
+        let mut core = self.core();
+        let Some(mut batch) = core.take_batch(self.options.batch_size) else {
+            return Ok(Committed::Nothing);
+        };
+        if !core.ring.has_room(batch.len()) {
+            let size = core.ring.size_for(batch.len());
+            let id = core.ring.next_id;
+            core.ring.next_id += 1;
+            core.flying = Some(batch.number);
+            drop(core);
+            // Without zeros: it is needed now.
+            let created = Handles::create(&*self.disk, id, size, false);
+            core = self.core();
+            match created {
+                Ok(handles) => core.ring.spares.push_front(handles),
+                Err(error) => return Ok(Self::put_back(&mut core, batch, error)),
+            }
+        }
+        let (number, len) = (batch.number, batch.len());
+        let Some(place) = core.ring.place(number, len, epoch()?) else {
+            let error = io::Error::other("there is no file for the batch");
+            return Ok(Self::put_back(&mut core, batch, error));
+        };
+        core.flying = Some(number);
+        drop(core);
+        if let Err(error) = self.write(&mut batch, &place) {
+            let mut core = self.core();
+            return Ok(Self::put_back(&mut core, batch, error.filter_full()?));
+        }
+        let mut core = self.core();
+        core.ring.note(number, place.offset, len);
+        core.flying = None;
+        core.reuse(batch.into_buffer());
+        self.pending_bytes.fetch_sub(len - HEADER_LEN, Ordering::Relaxed);
+        drop(core);
+        self.set_durable(number);
+        self.progress.notify_all();
+        Ok(Committed::Batch(number))
+    }
+
+    fn put_back(core: &mut Core, batch: Batch, error: io::Error) -> Committed {
+        core.flying = None;
+        core.closed.push_front(batch);
+        Committed::NoRoom(error)
+    }
+
+    fn write(&self, batch: &mut Batch, place: &Place) -> Result<(), WriteError> {
+        let sealed = batch.seal(place.epoch);
+        if let Some(header) = &place.header {
+            place.file.write_at(header.bytes(), 0).map_err(WriteError::Write)?;
+        }
+        place.file.write_at(sealed, place.offset).map_err(WriteError::Write)?;
+        match self.options.durability {
+            Durability::Sync => place.file.sync().map_err(WriteError::Sync),
+            Durability::Os => Ok(()),
+        }
+    }
+
+    /// Waits until there is something to write, at most for `timeout`.
+    pub(crate) fn wait_for_work(&self, timeout: Duration) {
+        let mut core = self.core();
+        if core.open.is_empty() && core.closed.is_empty() && !self.is_stopping() {
+            core.writer_waits = true;
+            let waited = self.work.wait_timeout(core, timeout);
+            waited.unwrap_or_else(PoisonError::into_inner).0.writer_waits = false;
+        }
+    }
+
+    /// Waits until batch `position` is durable, at most for `timeout`.
+    pub(crate) fn wait_for_progress(&self, position: u64, timeout: Duration) {
+        let core = self.core();
+        if self.durable() < position {
+            drop(self.progress.wait_timeout(core, timeout));
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Has the threads end once everything is written.
+    pub(crate) fn stop(&self) {
+        let core = self.core();
+        self.stopping.store(true, Ordering::Release);
+        drop(core);
+        self.work.notify_all();
+        self.progress.notify_all();
+    }
+
+    /// Whether everything that was appended is durable.
+    pub(crate) fn is_idle(&self) -> bool {
+        let core = self.core();
+        core.open.is_empty() && core.closed.is_empty() && core.flying.is_none()
+    }
+}
+
+enum WriteError {
+    Write(io::Error),
+    Sync(io::Error),
+}
+
+impl WriteError {
+    /// A full disk is a state that ends; everything else is not. A failed sync is never repeated:
+    /// the kernel may say that all is well the second time, over data that it has dropped.
+    fn filter_full(self) -> Result<io::Error, Fatal> {
+        match self {
+            Self::Write(error) if is_full(&error) => Ok(error),
+            Self::Write(error) | Self::Sync(error) => Err(Fatal(error)),
+        }
+    }
+}

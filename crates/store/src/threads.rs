@@ -1,0 +1,129 @@
+//! The threads of an open store: one that writes, one that keeps the log short.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use crate::error::Fatal;
+use crate::store::{Committed, Store, Upkeep};
+
+/// How long to wait before a full disk is asked again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How often there may be something to do that nobody tells of.
+const IDLE: Duration = Duration::from_millis(100);
+/// How often space of segments is given back.
+const RECLAIM: Duration = Duration::from_secs(1);
+
+/// What the threads tell.
+pub trait Events: Send + Sync {
+    /// Nothing can be made durable any more: the process must end, and must not confirm anything.
+    fn fatal(&self, fatal: &Fatal);
+
+    /// The disk refuses something for now (`Some`), or takes it again (`None`). What waits for it
+    /// is tried again and again.
+    fn trouble(&self, what: Option<&io::Error>);
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Threads {
+    store: Arc<Store>,
+    threads: Vec<JoinHandle<()>>,
+    failed: Arc<AtomicBool>,
+}
+
+struct Trouble {
+    events: Arc<dyn Events>,
+    told: bool,
+}
+
+impl Trouble {
+    fn tell(&mut self, error: Option<&io::Error>) {
+        if error.is_some() != self.told {
+            self.told = error.is_some();
+            self.events.trouble(error);
+        }
+    }
+}
+
+fn write(store: &Store, events: &Arc<dyn Events>, failed: &AtomicBool) {
+    let mut trouble = Trouble { events: Arc::clone(events), told: false };
+    loop {
+        match store.commit() {
+            Ok(Committed::Batch(_)) => trouble.tell(None),
+            Ok(Committed::Nothing) if store.is_stopping() => return,
+            Ok(Committed::Nothing) => store.wait_for_work(IDLE * 10),
+            Ok(Committed::NoRoom(error)) => {
+                trouble.tell(Some(&error));
+                if store.is_stopping() {
+                    failed.store(true, Ordering::Release);
+                    return;
+                }
+                sleep(RETRY);
+            }
+            Err(fatal) => {
+                failed.store(true, Ordering::Release);
+                events.fatal(&fatal);
+                return;
+            }
+        }
+    }
+}
+
+fn keep(store: &Store, events: &Arc<dyn Events>) {
+    let mut trouble = Trouble { events: Arc::clone(events), told: false };
+    let mut reclaimed = Instant::now();
+    while !store.is_stopping() {
+        let reclaim = reclaimed.elapsed() >= RECLAIM;
+        if reclaim {
+            reclaimed = Instant::now();
+        }
+        match store.upkeep(reclaim) {
+            Ok(Upkeep::Idle) => {
+                trouble.tell(None);
+                sleep(IDLE);
+            }
+            Ok(Upkeep::Worked) => trouble.tell(None),
+            Ok(Upkeep::Waits(batch)) => store.wait_for_progress(batch, IDLE),
+            Err(error) => {
+                trouble.tell(Some(&error));
+                sleep(RETRY);
+            }
+        }
+    }
+}
+
+impl Threads {
+    /// Starts the threads.
+    pub fn start(store: &Arc<Store>, events: &Arc<dyn Events>) -> io::Result<Self> {
+        let failed = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        let (writing, told, flag) = (Arc::clone(store), Arc::clone(events), Arc::clone(&failed));
+        threads.push(
+            Builder::new()
+                .name("log-writer".to_owned())
+                .spawn(move || write(&writing, &told, &flag))?,
+        );
+        let (keeping, told) = (Arc::clone(store), Arc::clone(events));
+        threads.push(
+            Builder::new().name("log-upkeep".to_owned()).spawn(move || keep(&keeping, &told))?,
+        );
+        Ok(Self { store: Arc::clone(store), threads, failed })
+    }
+
+    /// Ends the threads once everything that was appended is durable, and moves what lives to
+    /// segments, so that the next start has nothing to replay. Nothing may be appended any more.
+    pub fn stop(self) -> io::Result<()> {
+        self.store.stop();
+        for thread in self.threads {
+            // One that panicked has said so; what it left is recovered by the next start.
+            let _ = thread.join();
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return Err(io::Error::other("not everything could be made durable"));
+        }
+        self.store.settle_down()
+    }
+}

@@ -1,0 +1,41 @@
+//! The store over a disk that loses power, fails and tears, by seed: after every crash it must be
+//! as after some batch of the log, and not before the last one that it called durable.
+//!
+//! `LEVERET_CRASH_SEEDS` says how many seeds (default 400), `LEVERET_CRASH_SEED` where to begin. A
+//! failure names its seed; `LEVERET_CRASH_SEEDS=1 LEVERET_CRASH_SEED=n` repeats it.
+
+mod model;
+mod random;
+mod scenario;
+
+use scenario::Scenario;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn nothing_durable_is_lost_at_any_crash() {
+    let (first, count) = (number("LEVERET_CRASH_SEED", 1), number("LEVERET_CRASH_SEEDS", 400));
+    let mut totals = scenario::Totals::default();
+    for seed in first..first + count {
+        let run = std::panic::catch_unwind(|| Scenario::new(seed).run());
+        match run {
+            Ok(one) => totals.add(&one),
+            Err(panic) => {
+                eprintln!("seed {seed} failed");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    eprintln!("{count} seeds from {first}: {totals:?}");
+    assert!(totals.crashes >= count, "every seed crashes");
+    if count >= 400 {
+        // A test that never gets to these would prove little.
+        assert!(totals.torn > 0, "batches were torn");
+        assert!(totals.flushed > 0, "messages went to segments");
+        assert!(totals.crashes_in_recovery > 0, "recovery was cut short");
+        assert!(totals.failed_syncs > 0, "syncs failed");
+        assert!(totals.full > 0, "the disk was full");
+    }
+}
