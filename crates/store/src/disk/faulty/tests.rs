@@ -29,7 +29,7 @@ const EINVAL: Option<i32> = Some(22);
 const ENOENT: Option<i32> = Some(2);
 
 fn contents(file: &dyn DiskFile) -> Vec<u8> {
-    let mut bytes = vec![9; 1 << 20];
+    let mut bytes = vec![9; file.len().unwrap() as usize + 10];
     let len = file.read_at(&mut bytes, 0).unwrap();
     bytes.truncate(len);
     bytes
@@ -558,6 +558,23 @@ fn room_runs_out_and_comes_back() {
     disk.crash_keeping(Survival::Nothing);
     assert_eq!(disk.names(), ["a", "b"]);
     assert_eq!(disk.free_bytes().unwrap(), 2 * block, "`a` is back and `b` is empty");
+}
+
+#[test]
+fn room_is_durable_when_synced() {
+    for (survival, free) in [(Survival::Nothing, 4), (Survival::Everything, 5)] {
+        let disk = FaultyDisk::new(1);
+        disk.set_capacity(8 * BLOCK as u64);
+        let file = disk.create("a", Access::Buffered).unwrap();
+        file.allocate(4 * BLOCK as u64).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir("").unwrap();
+        file.punch(0, BLOCK as u64).unwrap();
+        file.write_at(&[1], BLOCK as u64).unwrap();
+        assert_eq!(disk.free_bytes().unwrap(), 5 * BLOCK as u64);
+        disk.crash_keeping(survival);
+        assert_eq!(disk.free_bytes().unwrap(), free * BLOCK as u64, "{survival:?}");
+    }
 }
 
 #[test]

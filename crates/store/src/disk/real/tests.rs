@@ -162,7 +162,10 @@ fn space_is_allocated_and_given_back() {
     file.sync().unwrap();
     assert_eq!(file.len().unwrap(), len as u64);
     assert_eq!(file.read_at(memory.bytes(), 0).unwrap(), len);
-    if blocks() < before {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let raw = options().open(root.join("data/a")).unwrap();
+    if fallocate(&raw, flags, 0, 1).is_ok() {
+        assert!(blocks() < before);
         assert_eq!(memory.bytes().iter().filter(|&&byte| byte == 0).count(), 32 * BLOCK);
     }
     assert!(memory.bytes()[33 * BLOCK..].iter().all(|&byte| byte == 5));
