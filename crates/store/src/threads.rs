@@ -13,6 +13,9 @@ use crate::store::{Committed, Store, Upkeep};
 const RETRY: Duration = Duration::from_millis(100);
 /// How often there may be something to do that nobody tells of.
 const IDLE: Duration = Duration::from_millis(100);
+/// How long the writer waits for each file that the log has too many, and at most.
+const SLOW: Duration = Duration::from_millis(20);
+const SLOW_MAX: Duration = Duration::from_millis(500);
 /// How often space of segments is given back.
 const RECLAIM: Duration = Duration::from_secs(1);
 
@@ -48,11 +51,23 @@ impl Trouble {
     }
 }
 
+/// When segments are written more slowly than the log, the log waits for them: what is published
+/// piles up in memory, and publishers are held by that.
+fn slow_down(store: &Store) {
+    let too_many = u32::try_from(store.files_too_many()).unwrap_or(u32::MAX);
+    if too_many > 0 && !store.is_stopping() {
+        sleep((SLOW * too_many.min(1_000)).min(SLOW_MAX));
+    }
+}
+
 fn write(store: &Store, events: &Arc<dyn Events>, failed: &AtomicBool) {
     let mut trouble = Trouble { events: Arc::clone(events), told: false };
     loop {
         match store.commit() {
-            Ok(Committed::Batch(_)) => trouble.tell(None),
+            Ok(Committed::Batch(_)) => {
+                trouble.tell(None);
+                slow_down(store);
+            }
             Ok(Committed::Nothing) if store.is_stopping() => return,
             Ok(Committed::Nothing) => store.wait_for_work(IDLE * 10),
             Ok(Committed::NoRoom(error)) => {

@@ -62,7 +62,9 @@ impl Queue {
         self.tail.settle(first, last, |_| {});
         if !self.returns.is_empty() {
             let settled: Vec<Seq> = self.returns.range(first..=last).map(|(seq, _)| *seq).collect();
-            settled.iter().for_each(|seq| drop(self.returns.remove(seq)));
+            for seq in settled {
+                self.returns.remove(&seq);
+            }
         }
         if self.runs.is_empty() {
             return;

@@ -133,11 +133,6 @@ pub(crate) fn target(target: &Target, out: &mut Vec<u8>) {
     out.push(target.level);
 }
 
-/// How long [`publish_prefix`] and its targets are.
-pub(crate) fn prefix_len(targets: usize) -> usize {
-    8 + targets * TARGET_LEN
-}
-
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

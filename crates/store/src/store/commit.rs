@@ -133,12 +133,6 @@ impl Store {
         self.work.notify_all();
         self.progress.notify_all();
     }
-
-    /// Whether everything that was appended is durable.
-    pub(crate) fn is_idle(&self) -> bool {
-        let core = self.core();
-        core.open.is_empty() && core.closed.is_empty() && core.flying.is_none()
-    }
 }
 
 enum WriteError {

@@ -95,8 +95,8 @@ struct Core {
 }
 
 /// Where the definitions come from when they are to be written as a whole: the bytes, and how many
-/// changes of the definitions they include.
-pub type Definitions = dyn Fn() -> (Vec<u8>, u64) + Send + Sync;
+/// changes of the definitions they include. None if they cannot be had any more.
+pub type Definitions = dyn Fn() -> Option<(Vec<u8>, u64)> + Send + Sync;
 
 /// An open data directory.
 pub struct Store {
@@ -163,6 +163,11 @@ impl Store {
     /// How many changes of the definitions were appended.
     pub fn defined(&self) -> u64 {
         self.core().defined
+    }
+
+    /// By how many files the log is longer than it should be: upkeep cannot keep up.
+    pub(crate) fn files_too_many(&self) -> usize {
+        (self.core().ring.files.len() + 1).saturating_sub(self.options.log_files)
     }
 
     /// The bytes that the disk can still take.

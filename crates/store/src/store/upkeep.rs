@@ -180,12 +180,12 @@ impl Store {
         let through = pending.definitions.as_ref().map_or(0, |file| file.through);
         let source = self.definitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut definitions = None;
-        if let Some(source) = source.filter(|_| self.defined() > through) {
-            let (bytes, through) = source();
+        if self.defined() > through {
+            let Some((bytes, through)) = source.and_then(|source| source()) else {
+                return Ok(Upkeep::Idle);
+            };
             let number = pending.definitions.as_ref().map_or(1, |file| file.number + 1);
             definitions = Some((DefinitionsFile { number, through }, bytes));
-        } else if self.defined() > through {
-            return Ok(Upkeep::Idle);
         }
         let named = definitions.as_ref().map(|(file, _)| *file);
         let core = self.core();

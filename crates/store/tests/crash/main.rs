@@ -8,7 +8,8 @@ mod model;
 mod random;
 mod scenario;
 
-use scenario::Scenario;
+use leveret_store::disk::Fault;
+use scenario::{Scenario, Trouble};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -38,4 +39,36 @@ fn nothing_durable_is_lost_at_any_crash() {
         assert!(totals.failed_syncs > 0, "syncs failed");
         assert!(totals.full > 0, "the disk was full");
     }
+}
+
+/// Everything that can go wrong, at each operation of the disk in turn (every
+/// `LEVERET_FAULT_STRIDE`th, default 13).
+#[test]
+fn every_operation_may_fail() {
+    let stride = number("LEVERET_FAULT_STRIDE", 13);
+    let kinds = [
+        Trouble::PowerLoss,
+        Trouble::Fault(Fault::Eio),
+        Trouble::Fault(Fault::Enospc),
+        Trouble::Fault(Fault::ShortWrite),
+        Trouble::Fault(Fault::Late),
+    ];
+    let mut runs = 0;
+    for seed in [3, 11, 29] {
+        let whole = Scenario::with_trouble(seed, 0, Trouble::None).run();
+        assert!(whole.operations > 150, "seed {seed} does too little: {whole:?}");
+        for trouble in kinds {
+            for at in (0..whole.operations).step_by(stride as usize) {
+                let run = std::panic::catch_unwind(|| {
+                    Scenario::with_trouble(seed, at, trouble).run();
+                });
+                if let Err(panic) = run {
+                    eprintln!("seed {seed}: {trouble:?} at operation {at}");
+                    std::panic::resume_unwind(panic);
+                }
+                runs += 1;
+            }
+        }
+    }
+    eprintln!("{runs} runs");
 }

@@ -20,6 +20,7 @@ pub struct Totals {
     pub batches: u64,
     pub messages: u64,
     pub fetched: u64,
+    pub operations: u64,
 }
 
 impl Totals {
@@ -33,6 +34,7 @@ impl Totals {
         self.batches += other.batches;
         self.messages += other.messages;
         self.fetched += other.fetched;
+        self.operations += other.operations;
     }
 }
 
@@ -52,6 +54,16 @@ pub struct Scenario {
     now: State,
     next_queue: u64,
     totals: Totals,
+    /// What goes wrong in the first life, instead of what chance says.
+    forced: Option<(u64, Trouble)>,
+}
+
+/// What can go wrong at an operation.
+#[derive(Debug, Clone, Copy)]
+pub enum Trouble {
+    None,
+    PowerLoss,
+    Fault(Fault),
 }
 
 fn snapshot(definitions: &[Vec<u8>]) -> Vec<u8> {
@@ -99,11 +111,17 @@ impl Scenario {
             now: State::default(),
             next_queue: 1,
             totals: Totals::default(),
+            forced: None,
         }
     }
 
+    /// The scenario of a seed with one thing that goes wrong, at the given operation of its disk.
+    pub fn with_trouble(seed: u64, at: u64, trouble: Trouble) -> Self {
+        Self { forced: Some((at, trouble)), ..Self::new(seed) }
+    }
+
     pub fn run(mut self) -> Totals {
-        let lives = 2 + self.random.below(3);
+        let lives = if self.forced.is_some() { 1 } else { 2 + self.random.below(3) };
         for _ in 0..lives {
             let Some(opened) = self.open() else { continue };
             self.live(opened);
@@ -112,6 +130,7 @@ impl Scenario {
         let opened = self.open_surely();
         self.check(&opened);
         self.read_everything(&opened.store);
+        self.totals.operations = self.disk.operations();
         self.totals
     }
 
@@ -129,22 +148,34 @@ impl Scenario {
     /// Opens the store; sometimes the power fails while it does.
     fn open(&mut self) -> Option<Opened> {
         for _ in 0..3 {
-            if self.random.once_in(4) {
+            if self.forced.is_none() && self.random.once_in(4) {
                 let at = self.disk.operations() + 1 + self.random.below(60);
                 self.disk.crash_at(at);
+            }
+            let fails = self.forced.is_none() && self.random.once_in(5);
+            if fails {
+                let at = self.disk.operations() + self.random.below(60);
+                self.disk.fail(at, Fault::Eio);
             }
             match Store::open(Arc::new(self.disk.clone()), self.options.clone()) {
                 Ok(opened) if !self.disk.is_off() => {
                     self.disk.crash_at(u64::MAX);
+                    self.disk.heal();
                     self.check(&opened);
                     return Some(opened);
                 }
                 Ok(_) => {}
+                Err(_) if fails && !self.disk.is_off() => {
+                    // Nothing was changed: the next start finds all.
+                    self.disk.heal();
+                    continue;
+                }
                 Err(error) => {
                     assert!(self.disk.is_off(), "seed {}: cannot open: {error}", self.seed);
                 }
             }
             self.totals.crashes_in_recovery += 1;
+            self.disk.heal();
             self.crash();
         }
         None
@@ -184,7 +215,7 @@ impl Scenario {
         let source = Arc::clone(&defined);
         store.set_definitions(Arc::new(move || {
             let definitions = source.lock().unwrap();
-            (snapshot(&definitions), definitions.len() as u64)
+            Some((snapshot(&definitions), definitions.len() as u64))
         }));
         self.plan_trouble();
         let mut spilled = BTreeMap::new();
@@ -211,6 +242,14 @@ impl Scenario {
     }
 
     fn plan_trouble(&mut self) {
+        if let Some((at, trouble)) = self.forced {
+            match trouble {
+                Trouble::None => {}
+                Trouble::PowerLoss => self.disk.crash_at(at),
+                Trouble::Fault(fault) => self.disk.fail(at, fault),
+            }
+            return;
+        }
         let soon = self.disk.operations() + 1 + self.random.below(250);
         match self.random.below(6) {
             0 | 1 => self.disk.crash_at(soon),
