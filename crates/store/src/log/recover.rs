@@ -108,7 +108,10 @@ fn keep_last(ring: &Ring, report: &mut Report) -> Result<(), OpenError> {
 /// Opens all files; those without batches become spares.
 fn find(disk: &dyn Disk, ring: &mut Ring) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
-    let names = disk.list(DIR).map_err(|error| OpenError::io("list the log's files", error))?;
+    let failed = |error| OpenError::io("list the log's files", error);
+    // A file that was being created at the crash may be there now and gone after the next one.
+    disk.sync_dir(DIR).map_err(failed)?;
+    let names = disk.list(DIR).map_err(failed)?;
     for id in names.iter().filter_map(|name| id_of(name)) {
         let failed = |error| OpenError::io(format!("open log file {id}"), error);
         ring.next_id = ring.next_id.max(id + 1);
