@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use options::Options;
+pub use options::{Durability, Options, StoreOptions};
 
 use net::listener::{accept, listen};
 use net::mailbox::Notice;
