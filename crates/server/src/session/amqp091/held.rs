@@ -14,12 +14,13 @@ use super::connection::{CLOSE_TIMEOUT_MS, Phase, SILENCE_MS, Session};
 impl Session {
     /// Stops reading until what this connection has appended is durable, if too much is not.
     ///
-    /// Connections that add to the log stop at `log_pending_max_bytes`; the others, which only let
-    /// messages go and so help it, at twice as much.
+    /// Connections that publish stop at `log_pending_max_bytes`, and those that have changed
+    /// definitions just now; the others, which only let messages go, at twice as much.
     pub(super) fn hold_input(&mut self) {
+        let adds = std::mem::take(&mut self.link.defines) || self.link.publishes;
         let log = self.link.broker().log();
         let max = self.link.shared.options.load().store.log_pending_max_bytes;
-        let max = if self.link.fills_log { max } else { max.saturating_mul(2) };
+        let max = if adds { max } else { max.saturating_mul(2) };
         if log.pending_bytes() > max && self.link.appended > log.durable() {
             self.input_waits_for = self.link.appended;
         }

@@ -66,10 +66,9 @@ pub(super) struct Link {
     pub(super) rejected: Vec<(u16, u64)>,
     /// The last position that this connection has appended something at.
     pub(super) appended: Position,
-    /// The client adds to the log (publishes, definitions, commits), and so is held up first when
-    /// the log falls behind.
-    pub(super) fills_log: bool,
-    /// The client publishes, and so is held up by a resource alarm.
+    /// The client has changed definitions or committed in this turn.
+    pub(super) defines: bool,
+    /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
@@ -102,7 +101,7 @@ impl Link {
             exclusive_sweep: 16,
             rejected: Vec::new(),
             appended: Position::START,
-            fills_log: false,
+            defines: false,
             publishes: false,
             claimed: 0,
             shared,
@@ -138,7 +137,7 @@ impl Link {
     /// Notes that a definition or a commit of this connection is at `position` of the log.
     pub(super) fn note_change(&mut self, position: Position) {
         self.appended = self.appended.max(position);
-        self.fills_log = true;
+        self.defines = true;
     }
 
     /// Gathers a settlement.
@@ -160,7 +159,6 @@ impl Link {
             position = flushed.position;
             let unmark = |mark: u64| ((mark >> 48) as u16, mark & ((1 << 48) - 1));
             self.rejected.extend(flushed.rejected.into_iter().map(unmark));
-            self.fills_log = true;
             self.shared.check_memory(self.now);
         }
         self.appended = self.appended.max(position);

@@ -285,9 +285,11 @@ fn who_only_lets_messages_go_is_read_longer_but_not_for_ever() {
     for _ in 0..10 {
         publisher.publish("q", true, b"a");
     }
-    world.log.sync();
-    world.log.entry_bytes.store(400, Ordering::SeqCst);
     let mut consumer = world.open();
+    consumer.declare("its own", true);
+    world.log.sync();
+    consumer.answers();
+    world.log.entry_bytes.store(400, Ordering::SeqCst);
     let get = Method::BasicGet { queue: "q", no_ack: true };
     let ack = Method::BasicAck { delivery_tag: 0, multiple: true };
     let get_unacked = Method::BasicGet { queue: "q", no_ack: false };
