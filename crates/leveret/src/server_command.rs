@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use leveret_server::{Options, Server};
+use leveret_server::{Options, Server, StoreOptions};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -161,6 +161,14 @@ fn options(config: &Config) -> Options {
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),
         backlog: config.tcp_backlog,
         nodelay: config.tcp_nodelay,
+        store: StoreOptions {
+            data_dir: config.data_dir,
+            durability: config.durability,
+            disk_free_limit_bytes: config.disk_free_limit_bytes,
+            log_file_bytes: config.log_file_bytes,
+            log_files_max: config.log_files_max,
+            log_pending_max_bytes: config.log_pending_max_bytes,
+        },
     }
 }
 

@@ -4,14 +4,21 @@
 //! `net` moves bytes, `session` turns them into verbs of the broker, `shared` is what all
 //! connections have in common.
 
+mod alarms;
 mod clock;
+mod fatal;
+#[cfg_attr(not(test), expect(dead_code, reason = "started with the store, once there is one"))]
+mod loading;
 mod net;
 mod options;
 mod session;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leveret_broker::broker::Broker;
@@ -20,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-pub use options::Options;
+pub use options::{Durability, Options, StoreOptions};
 
 use net::listener::{accept, listen};
 use net::mailbox::Notice;
@@ -28,6 +35,8 @@ use shared::Shared;
 
 /// How long a shutdown waits for clients to answer their close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it waits for the tasks of those that it cuts then.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the end of a memory alarm is looked for.
 const ALARM_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -36,6 +45,16 @@ pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    close_log: Mutex<Option<CloseLog>>,
+}
+
+/// Makes all that was appended to the log durable and closes it; blocks on the disk.
+type CloseLog = Box<dyn FnOnce() + Send>;
+
+/// A broker as its log has kept it.
+struct Opened {
+    broker: Broker,
+    close_log: CloseLog,
 }
 
 impl std::fmt::Debug for Server {
@@ -47,9 +66,8 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Starts to listen and serve. The error names the address that cannot be listened on.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let broker = Broker::new(Arc::new(NoLog::default()), seed()?);
-        broker.add_vhost(&options.default_vhost);
-        broker.put_user(&options.default_user, &options.default_pass);
+        let Opened { broker, close_log } = open_broker(&options).await?;
+        add_defaults(&broker, &options);
         let mut listeners = Vec::new();
         for address in &options.amqp_listen {
             let listener = listen(*address, &options).map_err(|error| {
@@ -66,7 +84,8 @@ impl Server {
         for listener in listeners {
             tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
         }
-        Ok(Self { shared, addresses, tasks })
+        let close_log = Mutex::new(Some(close_log));
+        Ok(Self { shared, addresses, tasks, close_log })
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
@@ -79,24 +98,51 @@ impl Server {
         self.shared.options.store(Arc::new(options));
     }
 
-    /// Stops to listen, closes every connection with 320 and waits until they are gone.
+    /// Stops to listen, closes every connection with 320 and waits until they are gone; those that
+    /// are not in time are cut. Then all that was appended to the log is made durable, and the log
+    /// closed.
     pub async fn shutdown(&self) {
         for task in &self.tasks {
             task.abort();
         }
+        self.close_connections().await;
+        self.close_log().await;
+    }
+
+    async fn close_connections(&self) {
         let reason = "broker forced connection closure with reason 'shutdown'";
         self.shared.broadcast(&Notice::Close(reason.to_owned()));
-        let deadline = Instant::now() + SHUTDOWN_TIMEOUT;
+        if self.wait_for_connections(SHUTDOWN_TIMEOUT).await {
+            return;
+        }
+        let open = self.shared.connection_count();
+        tracing::warn!(open, "connections did not close in time");
+        self.shared.broadcast(&Notice::Cut);
+        self.wait_for_connections(CUT_TIMEOUT).await;
+    }
+
+    /// Whether all connections are gone within `patience`.
+    async fn wait_for_connections(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
         loop {
-            let ended = self.shared.connection_ended.notified();
-            let open = self.shared.connection_count();
-            if open == 0 {
-                return;
+            let mut ended = pin!(self.shared.connection_ended.notified());
+            ended.as_mut().enable();
+            if self.shared.connection_count() == 0 {
+                return true;
             }
             if timeout_at(deadline, ended).await.is_err() {
-                tracing::warn!(open, "connections did not close in time");
-                return;
+                return self.shared.connection_count() == 0;
             }
+        }
+    }
+
+    /// Closes the log, once.
+    async fn close_log(&self) {
+        let close = self.close_log.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(close) = close
+            && let Err(error) = tokio::task::spawn_blocking(close).await
+        {
+            tracing::error!(%error, "the log was not closed in good order");
         }
     }
 }
@@ -104,6 +150,23 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Opens the log, and makes the broker of what it has kept.
+async fn open_broker(_options: &Options) -> std::io::Result<Opened> {
+    let broker = Broker::new(Arc::new(NoLog::default()), seed()?);
+    // What is kept nowhere needs no closing.
+    Ok(Opened { broker, close_log: Box::new(|| {}) })
+}
+
+/// Gives a broker without a vhost, or without a user, its first.
+fn add_defaults(broker: &Broker, options: &Options) {
+    if broker.topology().vhosts.is_empty() {
+        broker.add_vhost(&options.default_vhost);
+    }
+    if broker.topology().users.is_empty() {
+        broker.put_user(&options.default_user, &options.default_pass);
     }
 }
 
@@ -135,8 +198,8 @@ async fn keep_time(shared: Arc<Shared>) {
 /// While the memory alarm is on, looks for its end.
 async fn watch_alarm(shared: Arc<Shared>) {
     loop {
-        shared.alarm_raised.notified().await;
-        while !shared.relax_memory() {
+        shared.memory_alarm_raised.notified().await;
+        while !shared.relax_memory(clock::now()) {
             sleep(ALARM_INTERVAL).await;
         }
     }

@@ -1,6 +1,7 @@
 //! What the server is told by the configuration.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The settings of a server. Sizes are in bytes.
@@ -46,6 +47,34 @@ pub struct Options {
     pub backlog: u32,
     /// TCP_NODELAY.
     pub nodelay: bool,
+    /// What is kept on disk, and how.
+    pub store: StoreOptions,
+}
+
+/// When something counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Once the disk has it: it survives a loss of power.
+    Sync,
+    /// Once the operating system has it: it survives the end of the process only.
+    Os,
+}
+
+/// The settings of what is kept on disk. Sizes are in bytes.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Where definitions and durable messages are kept.
+    pub data_dir: PathBuf,
+    /// When something counts as durable.
+    pub durability: Durability,
+    /// Free space on the disk below which publishers are blocked.
+    pub disk_free_limit_bytes: u64,
+    /// The size of one file of the log.
+    pub log_file_bytes: u64,
+    /// Most files of the log.
+    pub log_files_max: usize,
+    /// What may be appended to the log without being durable yet, before publishers are not read.
+    pub log_pending_max_bytes: usize,
 }
 
 impl Default for Options {
@@ -71,6 +100,20 @@ impl Default for Options {
             memory_high_watermark_bytes: 4 << 30,
             backlog: 4096,
             nodelay: true,
+            store: StoreOptions::default(),
+        }
+    }
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./leveret-data"),
+            durability: Durability::Sync,
+            disk_free_limit_bytes: 1 << 30,
+            log_file_bytes: 64 << 20,
+            log_files_max: 16,
+            log_pending_max_bytes: 64 << 20,
         }
     }
 }

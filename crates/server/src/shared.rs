@@ -1,27 +1,24 @@
-//! What all connections of a server share: the broker, the options, who is connected, the alarm.
+//! What all connections of a server share: the broker, the options, who is connected, the alarms.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use leveret_broker::broker::Broker;
-use leveret_broker::ids::ConnectionId;
+use leveret_broker::ids::{ConnectionId, Timestamp};
 use tokio::sync::Notify;
 
+use crate::alarms::{Alarm, Alarms};
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
-
-/// The reason in `connection.blocked` (as RabbitMQ words it).
-pub(crate) const LOW_MEMORY: &str = "low on memory";
 
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) options: ArcSwap<Options>,
     connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
-    alarm: AtomicBool,
-    /// Told when the alarm goes on.
-    pub(crate) alarm_raised: Notify,
+    pub(crate) alarms: Alarms,
+    /// Told when the memory alarm goes on.
+    pub(crate) memory_alarm_raised: Notify,
     /// Told when a connection has ended.
     pub(crate) connection_ended: Notify,
 }
@@ -32,8 +29,8 @@ impl Shared {
             broker,
             options: ArcSwap::from_pointee(options),
             connections: Mutex::default(),
-            alarm: AtomicBool::new(false),
-            alarm_raised: Notify::new(),
+            alarms: Alarms::default(),
+            memory_alarm_raised: Notify::new(),
             connection_ended: Notify::new(),
         }
     }
@@ -62,38 +59,68 @@ impl Shared {
         }
     }
 
-    /// Sets the alarm and tells every connection of the change, in one step: no two changes can
-    /// overtake each other. False when it was so already.
-    fn set_alarm(&self, on: bool) -> bool {
+    /// Sets an alarm, and tells every connection if it is the first or was the last one, in one
+    /// step: no two changes can overtake each other. False when it was so already.
+    ///
+    /// As in RabbitMQ, nobody is told again when a second alarm joins the first.
+    fn set_alarm(&self, alarm: Alarm, on: bool) -> bool {
         let connections = self.connections();
-        if self.alarm.swap(on, Ordering::AcqRel) == on {
+        let blocked = self.alarms.any();
+        if !self.alarms.set(alarm, on) {
             return false;
         }
-        let notice = if on { Notice::Blocked } else { Notice::Unblocked };
-        connections.values().for_each(|mailbox| mailbox.notify(notice.clone()));
+        if self.alarms.any() != blocked {
+            let notice = if on { Notice::Blocked } else { Notice::Unblocked };
+            connections.values().for_each(|mailbox| mailbox.notify(notice.clone()));
+        }
         true
     }
 
     /// Whether publishers are held up.
     pub(crate) fn is_alarmed(&self) -> bool {
-        self.alarm.load(Ordering::Acquire)
+        self.alarms.any()
     }
 
-    /// Raises the alarm if messages take more memory than they may.
-    pub(crate) fn check_memory(&self) {
-        let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() > limit && !self.is_alarmed() && self.set_alarm(true) {
-            tracing::warn!(limit, "memory alarm: publishers are blocked");
-            self.alarm_raised.notify_one();
+    /// Raises or ends the alarm for too little space on the disk.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the store, once there is one"))]
+    pub(crate) fn set_disk_alarm(&self, on: bool) {
+        match (self.set_alarm(Alarm::Disk, on), on) {
+            (true, true) => tracing::warn!("disk alarm: publishers are blocked"),
+            (true, false) => tracing::info!("disk alarm is over"),
+            (false, _) => {}
         }
     }
 
-    /// Ends the alarm once a twentieth of the limit is free; true when it is off.
-    pub(crate) fn relax_memory(&self) -> bool {
+    /// Relieves the memory if messages take more than three quarters of what they may, and raises
+    /// the alarm if they take all of it.
+    pub(crate) fn check_memory(&self, now: Timestamp) {
         let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() <= limit - limit / 20 && self.set_alarm(false) {
+        if self.broker.memory_bytes() > limit - limit / 4 {
+            self.relieve_memory(now);
+        }
+        if self.broker.memory_bytes() > limit
+            && !self.alarms.is_on(Alarm::Memory)
+            && self.set_alarm(Alarm::Memory, true)
+        {
+            tracing::warn!(limit, "memory alarm: publishers are blocked");
+            self.memory_alarm_raised.notify_one();
+        }
+    }
+
+    /// Ends the memory alarm once a twentieth of the limit is free; true when it is off.
+    pub(crate) fn relax_memory(&self, now: Timestamp) -> bool {
+        let limit = self.options.load().memory_high_watermark_bytes;
+        if self.broker.memory_bytes() > limit - limit / 4 {
+            self.relieve_memory(now);
+        }
+        if self.broker.memory_bytes() <= limit - limit / 20 && self.set_alarm(Alarm::Memory, false)
+        {
             tracing::info!("memory alarm is over");
         }
-        !self.is_alarmed()
+        !self.alarms.is_on(Alarm::Memory)
     }
+
+    /// Where messages that a log keeps leave the memory: called again and again while they take
+    /// more than three quarters of what they may. `NoLog` keeps none, so none can leave.
+    fn relieve_memory(&self, _now: Timestamp) {}
 }

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use leveret_server::Durability;
+
 use super::error::Problem;
 use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, Watermark};
 use super::{Layer, Source};
@@ -203,9 +205,19 @@ keys! {
     metrics_listen: Vec<SocketAddr> = "metrics_listen", default "none";
     reload false
 
-    /// The directory for what outlives the process. Nothing is written to it yet.
+    /// The directory where definitions and durable messages are kept.
     data_dir: PathBuf = "data_dir", default "./leveret-data";
     reload false
+
+    /// When a confirm is sent: `sync` once the disk has the message, so that it survives a loss of
+    /// power; `os` once the operating system has it, so that it survives only the broker's end.
+    durability: Durability = "durability", default "sync";
+    reload false
+
+    /// Below this much free space on the disk of `data_dir` publishers are blocked.
+    disk_free_limit_bytes: u64 = "disk_free_limit.absolute", default "1GiB",
+        range range(Unit::Bytes, 0, 1 << 50);
+    reload true
 
     /// The user that a broker without any users is started with; an administrator.
     default_user: String = "default_user", default "guest", aliases &["RABBITMQ_DEFAULT_USER"];
@@ -287,6 +299,20 @@ keys! {
     /// container's) memory, or bytes.
     memory_high_watermark: Watermark = "memory.high_watermark", default "0.6",
         range range(Unit::Bytes, 16_777_216, 1 << 50);
+    reload true
+
+    /// The size of one file of the log that durable messages are written to first.
+    log_file_bytes: u64 = "storage.log_file_size", default "64MiB",
+        range range(Unit::Bytes, 1 << 20, 4 << 30);
+    reload false
+
+    /// The most files that this log has; they are used in turn.
+    log_files_max: usize = "storage.log_files", default "16", range range(Unit::Count, 4, 1_024);
+    reload false
+
+    /// How much may wait to be written to this log before publishers have to wait, too.
+    log_pending_max_bytes: usize = "storage.log_pending_max", default "64MiB",
+        range range(Unit::Bytes, 65_536, 1 << 40);
     reload true
 
     /// How many connections may wait to be accepted.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use leveret_server::Durability;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -416,6 +417,28 @@ impl Setting for LogFormat {
         quoted(match self {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
+        })
+    }
+}
+
+impl Setting for Durability {
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        match raw.text()?.trim() {
+            "sync" => Some(Durability::Sync),
+            "os" => Some(Durability::Os),
+            _ => None,
+        }
+    }
+    fn expected(_: &Key) -> String {
+        "\"sync\" or \"os\"".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "sync|os"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        quoted(match self {
+            Durability::Sync => "sync",
+            Durability::Os => "os",
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use leveret_server::Durability;
+
 use super::keys::KEYS;
 use super::setting::{Raw, Watermark};
 use super::*;
@@ -89,6 +91,30 @@ fn units_are_understood() {
     for wrong in ["heartbeat = '1GiB'", "heartbeat = -1", "heartbeat = '1500ms'", "product = 5"] {
         assert_eq!(parse_file(wrong).1.len(), 1, "{wrong}");
     }
+}
+
+#[test]
+fn the_store_has_its_keys() {
+    let config = config_of("");
+    assert_eq!(config.durability, Durability::Sync);
+    assert_eq!(config.disk_free_limit_bytes, 1 << 30);
+    assert_eq!((config.log_file_bytes, config.log_files_max), (64 << 20, 16));
+    assert_eq!(config.log_pending_max_bytes, 64 << 20);
+    let config = config_of(
+        "durability = 'os'\ndisk_free_limit.absolute = '2GiB'\n\
+         [storage]\nlog_file_size = '1MiB'\nlog_files = 4\nlog_pending_max = '1MiB'\n",
+    );
+    assert_eq!(config.durability, Durability::Os);
+    assert_eq!(config.disk_free_limit_bytes, 2 << 30);
+    assert_eq!((config.log_file_bytes, config.log_files_max), (1 << 20, 4));
+    assert_eq!(config.log_pending_max_bytes, 1 << 20);
+    let wrong = ["durability = 'never'", "durability = true", "storage.log_files = 3"];
+    for wrong in wrong.into_iter().chain(["storage.log_file_size = '5GiB'"]) {
+        assert_eq!(parse_file(wrong).1.len(), 1, "{wrong}");
+    }
+    let new = config_of("durability = 'os'\ndisk_free_limit.absolute = 1");
+    let reloaded = config_of("").reloaded(&new);
+    assert_eq!((reloaded.durability, reloaded.disk_free_limit_bytes), (Durability::Sync, 1));
 }
 
 #[test]

@@ -101,13 +101,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         some
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as may be written and the socket takes.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if !self.session.may_write() {
-            return Ok(false);
-        }
         let mut progress = false;
-        while !self.session.out().is_empty() {
+        while self.session.out().writable() > 0 {
             let written = {
                 let mut slices = OutBuffer::no_slices();
                 let count = self.session.out().slices(&mut slices);

@@ -26,7 +26,9 @@ pub(crate) enum Mail {
 pub(crate) enum Notice {
     /// Close with `320 CONNECTION_FORCED` and this reason.
     Close(String),
-    /// A resource alarm went on.
+    /// End at once, without a word.
+    Cut,
+    /// The first resource alarm went on.
     Blocked,
     /// All resource alarms are off.
     Unblocked,

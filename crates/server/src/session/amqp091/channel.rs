@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use leveret_broker::ids::{ConsumerId, Name};
+use leveret_broker::log::Position;
 use leveret_broker::message::MessageBuilder;
 use leveret_broker::queue::ChannelLimit;
 use leveret_wire::amqp091::ReplyCode;
@@ -180,6 +181,21 @@ impl Channel {
     /// Sends the answer to a method unless the client does not want one.
     pub(super) fn answer(&self, link: &mut Link, no_wait: bool, method: &Method<'_>) {
         if !no_wait {
+            link.send(self.number, method);
+        }
+    }
+
+    /// Answers a change that the log has at `position`: the answer leaves once that is durable.
+    pub(super) fn answer_durable(
+        &self,
+        link: &mut Link,
+        position: Position,
+        no_wait: bool,
+        method: &Method<'_>,
+    ) {
+        link.note_change(position);
+        if !no_wait {
+            link.hold(position);
             link.send(self.number, method);
         }
     }

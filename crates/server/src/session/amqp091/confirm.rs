@@ -1,9 +1,11 @@
 //! Publisher confirms (RabbitMQ: Publisher Confirms): an ack once all queues have a message and
 //! the log has made it durable, a nack if one refused it.
+//!
+//! Invariant: the positions of what is pending rise, and `held_bytes` is what it takes of memory.
 
 use std::collections::VecDeque;
 
-use leveret_broker::log::{Position, Wake};
+use leveret_broker::log::Position;
 use leveret_wire::amqp091::frame::{write_ack, write_nack};
 use leveret_wire::amqp091::method::Method;
 
@@ -21,6 +23,12 @@ struct Pending {
     rejected: Vec<u64>,
 }
 
+impl Pending {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.rejected)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Confirms {
     /// The tag of the last publish.
@@ -28,23 +36,42 @@ pub(super) struct Confirms {
     /// Up to here every publish is answered.
     confirmed: u64,
     pending: VecDeque<Pending>,
+    held_bytes: usize,
 }
 
 impl Confirms {
+    /// Notes that all publishes so far are durable at `position`, but for those that were rejected.
+    fn note(&mut self, position: Position, rejected: &[(u16, u64)]) {
+        let seen = self.pending.back().map_or(self.confirmed, |last| last.up_to);
+        let rejected = rejected.iter().map(|(_, tag)| *tag).filter(|tag| *tag > seen);
+        match self.pending.back_mut() {
+            // They are answered together anyway.
+            Some(last) if position <= last.position => {
+                self.held_bytes -= last.held_bytes();
+                last.up_to = self.published;
+                last.rejected.extend(rejected);
+                self.held_bytes += last.held_bytes();
+            }
+            _ => {
+                let rejected = rejected.collect();
+                let pending = Pending { position, up_to: self.published, rejected };
+                self.held_bytes += pending.held_bytes();
+                self.pending.push_back(pending);
+            }
+        }
+    }
+
     /// Sends what is durable: one ack for a run of publishes.
     fn send(&mut self, channel: u16, durable: Position, out: &mut OutBuffer) {
         let mut up_to = self.confirmed;
-        while let Some(pending) = self.pending.front() {
-            if pending.position > durable {
-                break;
-            }
+        while let Some(pending) = self.pending.pop_front_if(|one| one.position <= durable) {
+            self.held_bytes -= pending.held_bytes();
             for &rejected in &pending.rejected {
                 ack(channel, self.confirmed, rejected - 1, out);
                 write_nack(out.tail(), channel, rejected, false, false);
                 self.confirmed = rejected;
             }
             up_to = pending.up_to;
-            self.pending.pop_front();
         }
         ack(channel, self.confirmed, up_to, out);
         self.confirmed = self.confirmed.max(up_to);
@@ -92,25 +119,25 @@ impl Session {
         for number in std::mem::take(&mut self.link.confirming) {
             let Some(channel) = self.channels.get_mut(&number) else { continue };
             let Mode::Confirm(confirms) = &mut channel.mode else { continue };
-            let mine = rejected.iter().filter(|(other, _)| *other == number).map(|(_, tag)| *tag);
-            let seen = confirms.pending.back().map_or(confirms.confirmed, |last| last.up_to);
-            let rejected = mine.filter(|tag| *tag > seen).collect();
-            let up_to = confirms.published;
-            confirms.pending.push_back(Pending { position, up_to, rejected });
+            let first = rejected.partition_point(|(other, _)| *other < number);
+            let behind = rejected.partition_point(|(other, _)| *other <= number);
+            confirms.note(position, &rejected[first..behind]);
             if !self.unconfirmed.contains(&number) {
                 self.unconfirmed.push(number);
             }
         }
     }
 
-    /// Sends the confirms that are durable, and has itself woken for the others.
+    /// Sends the confirms that are durable. Notes for which position the first of the others waits,
+    /// and how much memory they take.
     pub(super) fn send_confirms(&mut self) {
+        (self.confirms_wait_for, self.confirms_bytes) = (None, 0);
         if self.unconfirmed.is_empty() {
             return;
         }
         let durable = self.link.broker().log().durable();
-        let mut next = None;
         let (channels, out) = (&mut self.channels, &mut self.link.out);
+        let (next, held_bytes) = (&mut self.confirms_wait_for, &mut self.confirms_bytes);
         self.unconfirmed.retain(|number| {
             let Some(Channel { mode: Mode::Confirm(confirms), .. }) = channels.get_mut(number)
             else {
@@ -118,15 +145,9 @@ impl Session {
             };
             confirms.send(*number, durable, out);
             let waiting = confirms.pending.front().map(|pending| pending.position);
-            next = [next, waiting].into_iter().flatten().min();
+            *next = [*next, waiting].into_iter().flatten().min();
+            *held_bytes += confirms.held_bytes;
             waiting.is_some()
         });
-        if let Some(position) = next
-            && self.asked_for != position
-        {
-            self.asked_for = position;
-            let waker: std::sync::Arc<dyn Wake> = self.link.mailbox.clone();
-            self.link.broker().log().notify(position, waker);
-        }
     }
 }

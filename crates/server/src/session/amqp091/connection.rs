@@ -8,7 +8,7 @@ use leveret_broker::broker::DropReason;
 use leveret_broker::ids::{ConnectionId, Timestamp};
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
-use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary, write_heartbeat};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
@@ -18,10 +18,12 @@ use super::handshake::Handshake;
 use super::link::Link;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
-use crate::shared::{LOW_MEMORY, Shared};
+use crate::shared::Shared;
 
 /// How long a close waits for its close-ok, in milliseconds.
-const CLOSE_TIMEOUT_MS: u64 = 5_000;
+pub(super) const CLOSE_TIMEOUT_MS: u64 = 5_000;
+/// How long the socket stays open for a close whose answer is not waited for, in milliseconds.
+pub(super) const SILENCE_MS: u64 = 1_000;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -59,13 +61,19 @@ pub(crate) struct Session {
     /// The client was told that it is blocked.
     told_blocked: bool,
     last_read: Timestamp,
-    last_write: Timestamp,
+    pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
     /// Empty; keeps its memory between turns.
     mail: Vec<Mail>,
     /// Channels with confirms that are not durable.
     pub(super) unconfirmed: Vec<u16>,
+    /// The first position that confirms wait for.
+    pub(super) confirms_wait_for: Option<Position>,
+    /// The memory that confirms take which wait.
+    pub(super) confirms_bytes: usize,
+    /// Nothing is read until this is durable; `START` is no wait.
+    pub(super) input_waits_for: Position,
     /// The log position for which a wake-up was asked last.
     pub(super) asked_for: Position,
 }
@@ -89,6 +97,9 @@ impl Session {
             last_read: now,
             last_write: now,
             stopped_early: false,
+            confirms_wait_for: None,
+            confirms_bytes: 0,
+            input_waits_for: Position::START,
             asked_for: Position::START,
             mail: Vec::new(),
             unconfirmed: Vec::new(),
@@ -123,16 +134,12 @@ impl Session {
         &self.link.who
     }
 
-    /// Whether input is looked at: not while an answer waits for the log, the client does not read
-    /// its answers, or a resource alarm holds publishers up.
+    /// Whether input is looked at: not while too much waits to be sent, a resource alarm holds
+    /// publishers up, or the log is too far behind.
     pub(crate) fn wants_input(&self) -> bool {
-        let room = self.link.out.len() < self.link.shared.options.load().out_buffer_max_bytes;
-        room && !self.link.is_waiting() && !self.is_held_up()
-    }
-
-    /// Whether what is in `out` may be written.
-    pub(crate) fn may_write(&self) -> bool {
-        !self.link.is_waiting()
+        let waiting = self.link.out.len() + self.confirms_bytes;
+        let room = waiting < self.link.shared.options.load().out_buffer_max_bytes;
+        room && !self.is_held_up() && !self.is_input_held()
     }
 
     fn is_held_up(&self) -> bool {
@@ -188,7 +195,7 @@ impl Session {
     /// for.
     fn stop_reading(&mut self) {
         if matches!(self.phase, Phase::Closing(_)) {
-            self.phase = Phase::Silent(self.link.now.after(CLOSE_TIMEOUT_MS.min(1_000)));
+            self.phase = Phase::Silent(self.link.now.after(SILENCE_MS));
         }
     }
 
@@ -465,6 +472,7 @@ impl Session {
         self.take_deliveries();
         self.send_confirms();
         self.link.flush();
+        self.watch_log();
     }
 
     /// Sends what queues have left in the mailbox.
@@ -484,6 +492,9 @@ impl Session {
     }
 
     fn on_notice(&mut self, notice: Notice) {
+        if matches!(notice, Notice::Cut) {
+            return self.cut();
+        }
         if !matches!(self.phase, Phase::Running) {
             if let (Notice::Close(_), Phase::Handshake(..)) = (&notice, &self.phase) {
                 self.phase = Phase::Ended;
@@ -496,7 +507,7 @@ impl Session {
                 self.fail_connection(failure, (0, 0));
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
-            Notice::Blocked => {}
+            Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
                 if std::mem::take(&mut self.told_blocked) {
                     self.link.send(0, &Method::ConnectionUnblocked {});
@@ -506,9 +517,12 @@ impl Session {
     }
 
     fn tell_blocked(&mut self) {
-        if self.wants_blocked && !self.told_blocked {
+        if self.wants_blocked
+            && !self.told_blocked
+            && let Some(reason) = self.link.shared.alarms.reason()
+        {
             self.told_blocked = true;
-            self.link.send(0, &Method::ConnectionBlocked { reason: LOW_MEMORY });
+            self.link.send(0, &Method::ConnectionBlocked { reason });
         }
     }
 
@@ -517,6 +531,8 @@ impl Session {
         let position = self.link.flush();
         self.note_published(position);
         self.send_confirms();
+        self.hold_input();
+        self.watch_log();
         if self.is_held_up() {
             self.tell_blocked();
         }
@@ -536,10 +552,9 @@ impl Session {
 
     /// When a heartbeat is due, or the socket has taken nothing for too long.
     fn write_deadline(&self) -> Timestamp {
-        match (self.may_write(), self.link.out.is_empty()) {
-            (true, true) => self.last_write.after(self.heartbeat_ms / 2),
-            (true, false) => self.last_write.after(self.heartbeat_ms * 2),
-            (false, _) => Timestamp::NEVER,
+        match self.link.out.writable() {
+            0 => self.last_write.after(self.heartbeat_ms / 2),
+            _ => self.last_write.after(self.heartbeat_ms * 2),
         }
     }
 
@@ -565,37 +580,43 @@ impl Session {
     /// Heartbeats and deadlines.
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         self.link.now = now;
+        if self.link.out.is_held() {
+            self.restart_deadline(now);
+        }
         match self.phase {
-            Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => {
-                if at <= now {
-                    self.link.out = OutBuffer::default();
-                    self.phase = Phase::Ended;
-                }
-            }
             Phase::Running if self.heartbeat_ms > 0 => self.on_heartbeat_time(now),
             Phase::Running => {}
-            // The peer does not take what is left for it.
-            Phase::Ended => self.link.out = OutBuffer::default(),
+            // The handshake takes too long, or the peer does not take what is left for it.
+            _ if self.deadline().is_some_and(|at| at <= now) => self.cut(),
+            _ => {}
         }
+    }
+
+    /// Ends the connection at once; what was to be sent is not.
+    fn cut(&mut self) {
+        self.release_all();
+        self.link.out = OutBuffer::default();
+        self.phase = Phase::Ended;
     }
 
     fn on_heartbeat_time(&mut self, now: Timestamp) {
         let due = self.write_deadline() <= now;
-        let stuck = due && !self.link.out.is_empty();
+        let stuck = due && self.link.out.writable() > 0;
         // While nothing is read, the client's heartbeats cannot be seen.
         if stuck || (self.read_deadline() <= now && self.wants_input()) {
             tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
-            self.release_all();
-            self.link.out = OutBuffer::default();
-            self.phase = Phase::Ended;
-            return;
+            return self.cut();
         }
         if self.read_deadline() <= now {
             self.last_read = now;
         }
-        if due {
+        if due && self.link.out.is_held() {
+            let mut heartbeat = Vec::new();
+            write_heartbeat(&mut heartbeat);
+            self.link.out.overtake(heartbeat.into());
+        } else if due {
             self.link.out.shrink();
-            leveret_wire::amqp091::frame::write_heartbeat(self.link.out.tail());
+            write_heartbeat(self.link.out.tail());
         }
     }
 }

@@ -34,29 +34,25 @@ impl Channel {
                     arguments: arguments.to_owned(),
                 };
                 let position = link.broker().declare_exchange(&link.who, request)?;
-                link.wait_for(position);
-                self.answer(link, no_wait, &Method::ExchangeDeclareOk {});
+                self.answer_durable(link, position, no_wait, &Method::ExchangeDeclareOk {});
             }
             Method::ExchangeDelete { exchange, if_unused, no_wait } => {
                 let position = link.broker().delete_exchange(&link.who, exchange, if_unused)?;
-                link.wait_for(position);
-                self.answer(link, no_wait, &Method::ExchangeDeleteOk {});
+                self.answer_durable(link, position, no_wait, &Method::ExchangeDeleteOk {});
             }
             Method::ExchangeBind { destination, source, routing_key, no_wait, arguments } => {
                 let destination = Destination::Exchange(destination.into());
                 let arguments = arguments.to_owned();
                 let request = BindRequest { source, destination, routing_key, arguments };
                 let position = link.broker().bind(&link.who, request)?;
-                link.wait_for(position);
-                self.answer(link, no_wait, &Method::ExchangeBindOk {});
+                self.answer_durable(link, position, no_wait, &Method::ExchangeBindOk {});
             }
             Method::ExchangeUnbind { destination, source, routing_key, no_wait, arguments } => {
                 let destination = Destination::Exchange(destination.into());
                 let arguments = arguments.to_owned();
                 let request = BindRequest { source, destination, routing_key, arguments };
                 let position = link.broker().unbind(&link.who, request)?;
-                link.wait_for(position);
-                self.answer(link, no_wait, &Method::ExchangeUnbindOk {});
+                self.answer_durable(link, position, no_wait, &Method::ExchangeUnbindOk {});
             }
             _ => {}
         }

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use leveret_broker::broker::{Broker, Outgoing, Principal};
 use leveret_broker::definitions::Topology;
 use leveret_broker::ids::{ConsumerId, Name, QueueId, Seq, Timestamp};
-use leveret_broker::log::{Position, Wake};
+use leveret_broker::log::Position;
 use leveret_broker::queue::{ChannelLimit, QueueHandle, Settlement};
 use leveret_wire::amqp091::method::Method;
 
@@ -64,9 +64,11 @@ pub(super) struct Link {
     resume_turn: Cell<usize>,
     /// Messages that a queue refused: channel and publish tag.
     pub(super) rejected: Vec<(u16, u64)>,
-    /// Nothing is read or written until this is durable: an answer waits for it.
-    pub(super) waits_for: Position,
-    /// The client publishes, and so is held up by a resource alarm.
+    /// The last position that this connection has appended something at.
+    pub(super) appended: Position,
+    /// The client has changed definitions or committed in this turn.
+    pub(super) defines: bool,
+    /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
@@ -98,7 +100,8 @@ impl Link {
             resume_turn: Cell::new(0),
             exclusive_sweep: 16,
             rejected: Vec::new(),
-            waits_for: Position::START,
+            appended: Position::START,
+            defines: false,
             publishes: false,
             claimed: 0,
             shared,
@@ -125,18 +128,16 @@ impl Link {
     }
 
     /// Holds back whatever is sent from now on until `position` is durable.
-    pub(super) fn wait_for(&mut self, position: Position) {
-        let log = self.shared.broker.log();
-        if position > log.durable() {
-            self.waits_for = self.waits_for.max(position);
-            let waker: Arc<dyn Wake> = self.mailbox.clone();
-            log.notify(position, waker);
+    pub(super) fn hold(&mut self, position: Position) {
+        if position > self.broker().log().durable() {
+            self.out.hold(position);
         }
     }
 
-    /// Whether an answer waits for the log: then nothing is read, and nothing written.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.waits_for > Position::START && self.waits_for > self.broker().log().durable()
+    /// Notes that a definition or a commit of this connection is at `position` of the log.
+    pub(super) fn note_change(&mut self, position: Position) {
+        self.appended = self.appended.max(position);
+        self.defines = true;
     }
 
     /// Gathers a settlement.
@@ -158,10 +159,12 @@ impl Link {
             position = flushed.position;
             let unmark = |mark: u64| ((mark >> 48) as u16, mark & ((1 << 48) - 1));
             self.rejected.extend(flushed.rejected.into_iter().map(unmark));
-            self.shared.check_memory();
+            self.shared.check_memory(self.now);
         }
+        self.appended = self.appended.max(position);
         for group in std::mem::take(&mut self.settling) {
-            self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
+            let settled = self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
+            self.appended = self.appended.max(settled);
         }
         // After the settlements: what returned goes out again before what stands behind it.
         for (channel, limit, count) in std::mem::take(&mut self.releases) {

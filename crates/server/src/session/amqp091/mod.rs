@@ -13,6 +13,7 @@ mod deliver;
 mod exchange;
 mod failure;
 mod handshake;
+mod held;
 mod link;
 mod properties;
 mod publish;
@@ -22,6 +23,8 @@ mod sasl;
 mod transaction;
 mod unacked;
 
+#[cfg(test)]
+mod slow_log;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]

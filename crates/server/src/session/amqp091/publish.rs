@@ -123,7 +123,7 @@ impl Channel {
             let size = message.size();
             transaction.publish(message, route, self.mandatory, max)?;
             link.broker().count_memory(size as i64);
-            link.shared.check_memory();
+            link.shared.check_memory(link.now);
             return Ok(());
         }
         let tag = self.note_publish(link);

@@ -14,41 +14,36 @@ impl Channel {
         match *method {
             Method::QueueDeclare { no_wait, .. } => {
                 let declared = self.declare_queue(link, method)?;
-                link.wait_for(declared.position);
                 self.last_queue = declared.name.clone();
                 let answer = Method::QueueDeclareOk {
                     queue: &declared.name,
                     message_count: count(declared.ready),
                     consumer_count: count(declared.consumers),
                 };
-                self.answer(link, no_wait, &answer);
+                self.answer_durable(link, declared.position, no_wait, &answer);
             }
             Method::QueueBind { queue, exchange, routing_key, no_wait, arguments } => {
                 let request = self.bind_request(queue, exchange, routing_key, arguments)?;
                 let position = link.broker().bind(&link.who, request)?;
-                link.wait_for(position);
-                self.answer(link, no_wait, &Method::QueueBindOk {});
+                self.answer_durable(link, position, no_wait, &Method::QueueBindOk {});
             }
             Method::QueueUnbind { queue, exchange, routing_key, arguments } => {
                 let request = self.bind_request(queue, exchange, routing_key, arguments)?;
                 let position = link.broker().unbind(&link.who, request)?;
-                link.wait_for(position);
-                self.answer(link, false, &Method::QueueUnbindOk {});
+                self.answer_durable(link, position, false, &Method::QueueUnbindOk {});
             }
             Method::QueuePurge { queue, no_wait } => {
                 let name = self.queue_name(queue)?;
                 let (purged, position) = link.broker().purge_queue(&link.who, name, link.now)?;
-                link.wait_for(position);
                 let answer = Method::QueuePurgeOk { message_count: count(purged) };
-                self.answer(link, no_wait, &answer);
+                self.answer_durable(link, position, no_wait, &answer);
             }
             Method::QueueDelete { queue, if_unused, if_empty, no_wait } => {
                 let name = self.queue_name(queue)?;
                 let (deleted, position) =
                     link.broker().delete_queue(&link.who, name, if_unused, if_empty, link.now)?;
-                link.wait_for(position);
                 let answer = Method::QueueDeleteOk { message_count: count(deleted) };
-                self.answer(link, no_wait, &answer);
+                self.answer_durable(link, position, no_wait, &answer);
             }
             _ => {}
         }

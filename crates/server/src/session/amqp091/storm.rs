@@ -3,6 +3,7 @@
 //! A seed is printed with every failure. `LEVERET_STORM_INPUTS` sets how many inputs are played
 //! (methods, content frames and pieces of broken bytes), `LEVERET_STORM_SEED` where to begin.
 
+use leveret_broker::log::{Log, Position};
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 use leveret_wire::amqp091::frame::{write_body_frame_header, write_content_header, write_publish};
 use leveret_wire::amqp091::method::Method;
@@ -197,7 +198,10 @@ fn storm(seed: u64, count: u64) {
         kept.extend(input(&mut random));
         let used = peer.session.receive(kept, peer.now);
         kept.drain(..used);
-        world.log.sync();
+        if random.below(3) == 0 {
+            let (durable, appended) = (world.log.durable().0, world.log.appended().0);
+            world.log.sync_to(Position(durable + random.below(appended - durable + 1)));
+        }
         peer.answers();
         peer.now = peer.now.after(random.below(3));
         world.shared.broker.tick(peer.now);
@@ -206,6 +210,11 @@ fn storm(seed: u64, count: u64) {
             peer.session.release_all();
             peers[at] = (reconnect(&world, &mut random), Vec::new());
         }
+    }
+    world.log.sync();
+    for (peer, _) in &mut peers {
+        peer.answers();
+        assert!(!peer.session.out().is_held(), "nothing waits for what is durable");
     }
     peers.iter_mut().for_each(|(peer, _)| peer.session.release_all());
     let cleaner = world.open();

@@ -19,16 +19,34 @@ use crate::shared::Shared;
 
 /// A log whose entries become durable when the test says so.
 #[derive(Default)]
-pub(super) struct SlowLog {
+pub(crate) struct SlowLog {
     appended: AtomicU64,
     durable: AtomicU64,
-    waiting: Mutex<Vec<Arc<dyn Wake>>>,
+    waiting: Mutex<Vec<(Position, Arc<dyn Wake>)>>,
+    /// How often somebody asked to be woken.
+    pub(super) asked: AtomicU64,
+    /// What each entry that is not durable counts as.
+    pub(super) entry_bytes: AtomicU64,
 }
 
 impl SlowLog {
-    pub(super) fn sync(&self) {
-        self.durable.store(self.appended.load(Ordering::SeqCst), Ordering::SeqCst);
-        self.waiting.lock().unwrap().drain(..).for_each(|waker| waker.wake());
+    pub(super) fn appended(&self) -> Position {
+        Position(self.appended.load(Ordering::SeqCst))
+    }
+
+    /// Makes everything durable; whether there was anything to do.
+    pub(crate) fn sync(&self) -> bool {
+        let before = self.durable();
+        self.sync_to(self.appended());
+        self.durable() > before
+    }
+
+    pub(super) fn sync_to(&self, position: Position) {
+        let mut waiting = self.waiting.lock().unwrap();
+        self.durable.fetch_max(position.0, Ordering::SeqCst);
+        let durable = self.durable();
+        let due = waiting.extract_if(.., |(position, _)| *position <= durable);
+        due.for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -42,8 +60,18 @@ impl Log for SlowLog {
         Position(self.durable.load(Ordering::SeqCst))
     }
 
-    fn notify(&self, _position: Position, waker: Arc<dyn Wake>) {
-        self.waiting.lock().unwrap().push(waker);
+    fn notify(&self, position: Position, waker: Arc<dyn Wake>) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut waiting = self.waiting.lock().unwrap();
+        if position <= self.durable() {
+            return waker.wake();
+        }
+        waiting.push((position, waker));
+    }
+
+    fn pending_bytes(&self) -> usize {
+        let entries = self.appended().0 - self.durable().0;
+        (entries * self.entry_bytes.load(Ordering::SeqCst)) as usize
     }
 }
 
@@ -93,17 +121,18 @@ impl Peer {
     }
 
     pub(super) fn answers(&mut self) -> Vec<String> {
-        if self.session.mailbox().take_signal() {
-            self.session.take_mail(self.now);
-        }
-        if !self.session.may_write() {
-            return Vec::new();
-        }
+        self.take_mail();
         self.written().iter().map(|(_, name, _)| name.clone()).collect()
     }
 
-    /// What the session wrote: channel, method name (or kind of frame), close text.
-    fn written(&mut self) -> Vec<(u16, String, String)> {
+    pub(super) fn take_mail(&mut self) {
+        if self.session.mailbox().take_signal() {
+            self.session.take_mail(self.now);
+        }
+    }
+
+    /// What the session writes in one go.
+    pub(super) fn written(&mut self) -> Vec<(u16, String, String)> {
         let mut bytes = Vec::new();
         {
             let mut slices = crate::net::out_buffer::OutBuffer::no_slices();
@@ -112,34 +141,26 @@ impl Peer {
         }
         self.session.out().advance(bytes.len());
         self.session.release_room();
-        frames(&bytes)
+        let mut rest = &bytes[..];
+        let frames = frames(&mut rest);
+        assert!(rest.is_empty(), "only whole frames are written");
+        frames
     }
 
-    fn send(&mut self, channel: u16, method: &Method<'_>) -> Vec<String> {
+    pub(super) fn send(&mut self, channel: u16, method: &Method<'_>) -> Vec<String> {
         let mut bytes = Vec::new();
         method.encode_frame(channel, &mut bytes);
         self.give(&bytes)
     }
 
-    fn shake_hands(&mut self, password: &str, frame_max: u32, heartbeat: u16) -> Vec<String> {
+    pub(super) fn shake_hands(
+        &mut self,
+        password: &str,
+        frame_max: u32,
+        heartbeat: u16,
+    ) -> Vec<String> {
         assert_eq!(self.give(&PROTOCOL_HEADER), ["connection.start"]);
-        let capability = |name: &str| (name.to_owned(), FieldValue::Bool(true));
-        let capabilities = FieldTable(vec![
-            capability("connection.blocked"),
-            capability("consumer_cancel_notify"),
-            capability("authentication_failure_close"),
-        ]);
-        let properties =
-            FieldTable(vec![("capabilities".to_owned(), FieldValue::Table(capabilities))]);
-        let content = properties.to_content();
-        let response = format!("\0guest\0{password}");
-        let start_ok = Method::ConnectionStartOk {
-            client_properties: Table::parse(&content).unwrap(),
-            mechanism: "PLAIN",
-            response: response.as_bytes(),
-            locale: "en_US",
-        };
-        let tune = self.send(0, &start_ok);
+        let tune = self.give(&start_ok(password));
         if tune != ["connection.tune"] {
             return tune;
         }
@@ -148,7 +169,7 @@ impl Peer {
         self.send(0, &Method::ConnectionOpen { virtual_host: "/" })
     }
 
-    fn declare(&mut self, name: &str, durable: bool) -> Vec<String> {
+    pub(super) fn declare(&mut self, name: &str, durable: bool) -> Vec<String> {
         self.send(
             1,
             &Method::QueueDeclare {
@@ -163,7 +184,7 @@ impl Peer {
         )
     }
 
-    fn publish(&mut self, queue: &str, persistent: bool, body: &[u8]) -> Vec<String> {
+    pub(super) fn publish(&mut self, queue: &str, persistent: bool, body: &[u8]) -> Vec<String> {
         let mut bytes = Vec::new();
         write_publish(&mut bytes, 1, "", queue, true);
         let properties: &[u8] = if persistent { &[0x10, 0, 2] } else { &[0, 0] };
@@ -174,7 +195,7 @@ impl Peer {
         self.give(&bytes)
     }
 
-    fn consume(&mut self, queue: &str) -> Vec<String> {
+    pub(super) fn consume(&mut self, queue: &str) -> Vec<String> {
         self.send(
             1,
             &Method::BasicConsume {
@@ -190,17 +211,41 @@ impl Peer {
     }
 }
 
-fn frames(bytes: &[u8]) -> Vec<(u16, String, String)> {
+/// The answer to `connection.start`, with all capabilities.
+pub(super) fn start_ok(password: &str) -> Vec<u8> {
+    let capability = |name: &str| (name.to_owned(), FieldValue::Bool(true));
+    let capabilities = FieldTable(vec![
+        capability("connection.blocked"),
+        capability("consumer_cancel_notify"),
+        capability("authentication_failure_close"),
+    ]);
+    let properties = FieldTable(vec![("capabilities".to_owned(), FieldValue::Table(capabilities))]);
+    let content = properties.to_content();
+    let response = format!("\0guest\0{password}");
+    let start_ok = Method::ConnectionStartOk {
+        client_properties: Table::parse(&content).unwrap(),
+        mechanism: "PLAIN",
+        response: response.as_bytes(),
+        locale: "en_US",
+    };
+    let mut bytes = Vec::new();
+    start_ok.encode_frame(0, &mut bytes);
+    bytes
+}
+
+/// Whole frames: channel, method name (or kind of frame), the text of a close or the reason of a
+/// block. What is behind them stays in `rest`.
+pub(super) fn frames(rest: &mut &[u8]) -> Vec<(u16, String, String)> {
     let mut decoder = Decoder::new(0);
-    let mut rest = bytes;
     let mut found = Vec::new();
-    while let Some(event) = decoder.next(&mut rest).unwrap() {
+    while let Some(event) = decoder.next(rest).unwrap() {
         found.push(match event {
             Event::Method { channel, payload } => {
                 let method = Method::decode(payload).unwrap();
                 let text = match method {
                     Method::ConnectionClose { reply_text, .. }
                     | Method::ChannelClose { reply_text, .. } => reply_text.to_owned(),
+                    Method::ConnectionBlocked { reason } => reason.to_owned(),
                     _ => String::new(),
                 };
                 (channel, method.name().to_owned(), text)
@@ -210,7 +255,6 @@ fn frames(bytes: &[u8]) -> Vec<(u16, String, String)> {
             Event::Heartbeat { channel, .. } => (channel, "heartbeat".to_owned(), String::new()),
         });
     }
-    assert!(rest.is_empty(), "only whole frames are written");
     found
 }
 
@@ -239,7 +283,7 @@ fn a_commit_waits_until_the_log_is_durable() {
     assert_eq!(peer.send(1, &Method::TxSelect {}), ["tx.select-ok"]);
     peer.publish("q", true, b"a");
     assert!(peer.send(1, &Method::TxCommit {}).is_empty());
-    assert!(!peer.session.wants_input());
+    assert!(peer.session.wants_input());
     world.log.sync();
     assert_eq!(peer.answers(), ["tx.commit-ok"]);
 }
@@ -385,9 +429,50 @@ fn publishers_are_told_of_an_alarm_and_of_its_end() {
     assert!(!peer.session.wants_input());
     let mut drain = world.open();
     while drain.send(1, &Method::BasicGet { queue: "q", no_ack: true }).len() > 1 {}
-    assert!(world.shared.relax_memory());
+    assert!(world.shared.relax_memory(peer.now));
     assert_eq!(peer.answers(), ["connection.unblocked"]);
     assert!(peer.session.wants_input());
+}
+
+#[test]
+fn a_second_alarm_is_not_told_and_publishers_wait_for_the_end_of_all() {
+    let world = World::new(Options { memory_high_watermark_bytes: 10_000, ..Options::default() });
+    let (mut first, mut second, mut third) = (world.open(), world.open(), world.open());
+    first.declare("q", false);
+    first.publish("q", false, b"a");
+    world.shared.set_disk_alarm(true);
+    first.take_mail();
+    assert_eq!(first.written(), [(0, "connection.blocked".into(), "low on disk".into())]);
+    world.shared.broker.count_memory(20_000);
+    world.shared.check_memory(first.now);
+    assert!(first.answers().is_empty(), "it was told already");
+    let blocked = second.publish("q", false, b"a");
+    assert_eq!(blocked, ["connection.blocked"]);
+    world.shared.set_disk_alarm(false);
+    assert!(first.answers().is_empty() && !first.session.wants_input());
+    world.shared.broker.count_memory(-20_000);
+    assert!(world.shared.relax_memory(first.now));
+    for peer in [&mut first, &mut second] {
+        assert_eq!(peer.answers(), ["connection.unblocked"]);
+        assert!(peer.session.wants_input());
+    }
+    assert!(third.answers().is_empty() && third.session.wants_input(), "it has not published");
+}
+
+#[test]
+fn who_starts_to_publish_is_told_all_reasons() {
+    let world = World::new(Options { memory_high_watermark_bytes: 10_000, ..Options::default() });
+    let mut peer = world.open();
+    peer.declare("q", false);
+    world.shared.set_disk_alarm(true);
+    world.shared.broker.count_memory(20_000);
+    world.shared.check_memory(peer.now);
+    let mut bytes = Vec::new();
+    write_publish(&mut bytes, 1, "", "q", false);
+    write_content_header(&mut bytes, 1, 0, &[0, 0]);
+    peer.session.receive(&bytes, peer.now);
+    let text = "low on memory & disk".to_owned();
+    assert_eq!(peer.written(), [(0, "connection.blocked".to_owned(), text)]);
 }
 
 #[test]
@@ -450,7 +535,7 @@ fn a_slow_reader_is_no_busy_loop_and_a_stuck_one_is_cut() {
 
 #[test]
 fn input_that_was_left_is_known_to_be_whole() {
-    let world = World::new(Options::default());
+    let world = World::new(Options { out_buffer_max_bytes: 20, ..Options::default() });
     let mut peer = world.open();
     let mut bytes = Vec::new();
     let declare = Method::QueueDeclare {
@@ -468,9 +553,10 @@ fn input_that_was_left_is_known_to_be_whole() {
     assert_eq!(peer.session.receive(&bytes, peer.now), first);
     assert!(peer.session.stopped_early());
     world.log.sync();
+    assert_eq!(peer.answers(), ["queue.declare-ok"]);
     assert_eq!(peer.session.receive(&bytes[first..], peer.now), bytes.len() - first);
     assert!(!peer.session.stopped_early());
-    assert_eq!(peer.answers(), ["queue.declare-ok", "basic.get-empty"]);
+    assert_eq!(peer.answers(), ["basic.get-empty"]);
 }
 
 #[test]

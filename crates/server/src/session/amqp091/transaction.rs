@@ -88,8 +88,9 @@ impl Channel {
             transaction.settle(&unacked.queue, unacked.seq, *how);
         }
         let (position, accepted) = link.broker().commit(transaction, link.now);
+        link.note_change(position);
         link.broker().count_memory(-(open.bytes as i64));
-        link.shared.check_memory();
+        link.shared.check_memory(link.now);
         let counted = open.settlements.iter().filter(|(unacked, _)| unacked.by_consumer).count();
         if counted > 0 && self.limit.release(counted as u32) {
             link.resume(Some(self.number));
@@ -98,8 +99,7 @@ impl Channel {
             // As RabbitMQ: the rest is committed, the client is told.
             return Err(Failure::precondition("partial tx completion"));
         }
-        link.wait_for(position);
-        link.send(self.number, &Method::TxCommitOk {});
+        self.answer_durable(link, position, false, &Method::TxCommitOk {});
         Ok(())
     }
 
