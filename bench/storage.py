@@ -113,7 +113,8 @@ def load_lines(options, broker, *arguments):
             yield json.loads(line)
         error = process.stderr.read()
     if process.returncode != 0:
-        raise Failure(f"{arguments[0]} on {broker.name}: {error.strip()}\n{broker.output()}")
+        error = error.partition("\n\n")[0].strip()
+        raise Failure(f"{arguments[0]} on {broker.name}: {error}\n{broker.output()}")
 
 
 def load(options, broker, *arguments):
@@ -250,7 +251,9 @@ def throughput_table(rounds):
                 compare.spread(rates, compare.grouped),
                 compare.ratio(ours, rates) if ours and name != Leveret.name else "",
                 f"{statistics.median(rates) / statistics.median(limit):.0%}",
-                compare.spread([run["broker_cpu_us_per_message"] for run in runs], compare.decimals),
+                compare.spread(
+                    [run["broker_cpu_us_per_message"] for run in runs], compare.decimals
+                ),
                 compare.spread(
                     [compare.latency(run, "confirm_latency_us", "median") for run in runs],
                     compare.milliseconds,
@@ -328,9 +331,9 @@ BACKLOG_ROWS = [
     ("RSS at the first tenth, MiB", lambda r: mib(r["fill"]["tenths"][0]["VmRSS"])),
     ("RSS at the end, MiB (of it anonymous)",
      lambda r: f"{mib(r['memory_full']['VmRSS'])} ({mib(r['memory_full']['RssAnon'])})"),
-    ("RSS a message over the last nine tenths, bytes", lambda r: f"{growth(r):.1f}"),
-    ("RSS a message after a restart, bytes",
-     lambda r: f"{(r['memory_after_stop']['VmRSS'] - r['memory_before']['VmRSS']) / r['messages']:.1f}"),
+    ("memory a message over the last nine tenths, bytes: RSS (anonymous)",
+     lambda r: f"{growth(r, 'VmRSS'):.1f} ({growth(r, 'RssAnon'):.1f})"),
+    ("RSS a message after a restart, bytes", lambda r: f"{restarted(r):.1f}"),
     ("disk at the end, MiB", lambda r: mib(r["fill"]["tenths"][-1]["disk_bytes"])),
     ("ready after kill -9, s", lambda r: f"{r['start_after_kill_seconds']:.2f}"),
     ("messages after kill -9", lambda r: f"{r['count_after_kill']:,}"),
@@ -349,10 +352,16 @@ def rates(result, what):
     return [tenth["rate"] for tenth in result[what]["tenths"]]
 
 
-def growth(result):
-    """Bytes of resident memory for each message, over all but the first tenth."""
+def growth(result, which):
+    """Bytes of memory for each message, over all but the first tenth."""
     first, last = result["fill"]["tenths"][0], result["fill"]["tenths"][-1]
-    return (last["VmRSS"] - first["VmRSS"]) / max(1, last["messages"] - first["messages"])
+    return (last[which] - first[which]) / max(1, last["messages"] - first["messages"])
+
+
+def restarted(result):
+    """Bytes of resident memory for each message in a broker that has just started on them."""
+    more = result["memory_after_stop"]["VmRSS"] - result["memory_before"]["VmRSS"]
+    return more / result["messages"]
 
 
 # ---- queues
@@ -390,7 +399,8 @@ def queues(options, broker, count):
 QUEUES_ROWS = [
     ("queues", lambda r: f"{r['queues']:,}"),
     ("declared/s, many connections", lambda r: f"{r['declared_per_second']:,.0f}"),
-    ("declared/s, one connection, 1,000 in the pipeline", lambda r: f"{r['piped_per_second']:,.0f}"),
+    ("declared/s, one connection, 1,000 in the pipeline",
+     lambda r: f"{r['piped_per_second']:,.0f}"),
     ("declared/s, one connection, one by one", lambda r: f"{r['single_per_second']:,.0f}"),
     ("RSS a queue, bytes", lambda r: f"{r['rss_per_queue']:,.0f}"),
     ("RSS a queue after kill -9, bytes", lambda r: f"{r['rss_after_kill_per_queue']:,.0f}"),
@@ -419,7 +429,8 @@ def fan(options, broker):
 
 
 FAN_ROWS = [
-    ("16 KiB to 100 queues: messages/s", lambda r: f"{r['copy_bytes'] / 16 / KIB / r['seconds']:,.0f}"),
+    ("16 KiB to 100 queues: messages/s",
+     lambda r: f"{r['copy_bytes'] / 16 / KIB / r['seconds']:,.0f}"),
     ("bytes written when all are confirmed : one copy",
      lambda r: f"{r['written_bytes'] / r['copy_bytes']:.2f}"),
     ("the same once nothing more is written",

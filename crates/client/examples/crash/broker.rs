@@ -34,7 +34,10 @@ pub struct Broker {
 impl Broker {
     /// A broker that is not started, with its data below `directory`.
     pub fn new(program: Program, directory: &Path) -> anyhow::Result<Broker> {
-        let (port, distribution_port) = (free_port()?, free_port()?);
+        let port = free_port()?;
+        let held = TcpListener::bind(("127.0.0.1", port))?;
+        let distribution_port = free_port()?;
+        drop(held);
         let directory = directory.to_owned();
         Ok(Broker { program, directory, port, distribution_port, child: None, lives: 0 })
     }
@@ -171,6 +174,11 @@ impl Drop for Broker {
     }
 }
 
+/// A free port below those that the system gives to outgoing connections: one of these could take
+/// it while the broker is down, or, trying to reach a broker that is not there yet, meet itself.
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    let first = std::process::id() as u16 % 20_000;
+    let mut candidates = (0..20_000).map(|step| 10_000 + (first + step) % 20_000);
+    let free = candidates.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    free.context("no port is free")
 }

@@ -3,7 +3,8 @@
 use anyhow::{bail, ensure};
 use leveret_client::wire::amqp091::frame::{Event, write_ack};
 use leveret_client::wire::amqp091::method::Method;
-use leveret_client::{Closed, ConsumeOptions, Error, Sender, delivery_tag};
+use leveret_client::wire::amqp091::table::Table;
+use leveret_client::{Closed, Error, Sender, delivery_tag};
 
 use super::{Amount, Tenths};
 
@@ -35,8 +36,8 @@ impl Order {
 pub fn run(amount: &Amount) -> anyhow::Result<()> {
     let (mut connection, channel) = amount.target.open()?;
     connection.qos(channel, amount.window)?;
-    connection.consume(channel, &amount.target.queue, &ConsumeOptions::default())?;
     let (mut sender, mut receiver) = connection.split()?;
+    consume(&mut sender, channel.0, &amount.target.queue)?;
     let (mut order, mut tenths) = (Order::default(), Tenths::new(amount.messages));
     let ack_every = u64::from(amount.window / 4).max(1);
     let (mut tag, mut acked, mut closed) = (0, 0, false);
@@ -78,6 +79,19 @@ fn is_close_ok(channel: u16, payload: &[u8]) -> Result<bool, Error> {
         Some(error) => Err(error),
         None => Ok(matches!(method, Method::ChannelCloseOk {})),
     }
+}
+
+/// Begins to consume; there is no answer, which might come with deliveries behind it.
+fn consume(sender: &mut Sender, channel: u16, queue: &str) -> Result<(), Error> {
+    let (no_local, no_ack, exclusive, no_wait) = (false, false, false, true);
+    let (consumer_tag, arguments) = ("drain", Table::EMPTY);
+    let mut frame = Vec::new();
+    #[rustfmt::skip]
+    Method::BasicConsume {
+        queue, consumer_tag, no_local, no_ack, exclusive, no_wait, arguments,
+    }
+    .encode_frame(channel, &mut frame);
+    sender.write(&frame)
 }
 
 fn ack(sender: &mut Sender, channel: u16, tag: u64) -> Result<(), Error> {
