@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -63,9 +64,16 @@ class Failure(Exception):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port below those of outgoing connections, which could take it before the broker does,
+    or meet themselves while they try to reach one that is not there yet."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def cpu_seconds(pid):
@@ -134,7 +142,7 @@ class Broker:
                 return
             if self.process.poll() is not None:
                 break
-            time.sleep(0.05)
+            time.sleep(0.002)
         raise Failure(f"{self.name} did not start:\n{self.output()}")
 
     def output(self):
@@ -155,21 +163,31 @@ class Broker:
             self.process.wait()
 
 
+    def kill(self):
+        """As `kill -9` does; the data stays for the next start."""
+        os.kill(self.pid(), signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+
 class Leveret(Broker):
     name = "Leveret"
 
-    def __init__(self, directory, binary):
+    def __init__(self, directory, binary, settings=()):
         super().__init__(directory)
         self.binary = binary
+        self.settings = settings
+        self.port = 0
 
     def command(self):
         command = [self.binary, "server", "--data-dir", str(self.directory / "data")]
         for listener, address in (
-            ("amqp", "127.0.0.1:0"),
+            ("amqp", f"127.0.0.1:{self.port}"),
             ("management", "none"),
             ("metrics", "none"),
         ):
             command += [f"--{listener}-listen", address]
+        for setting in self.settings:
+            command += ["--set", setting]
         return command, {}
 
     def find_address(self):
@@ -216,9 +234,9 @@ class RabbitMQ(Broker):
         return f"127.0.0.1:{self.port}"
 
 
-def run_scenario(broker, options, name):
+def run_scenario(broker, options, name, more=()):
     """One run of the load; its figures with the broker's CPU and memory added."""
-    arguments = SCENARIOS[name][1].split()
+    arguments = SCENARIOS[name][1].split() + list(more)
     uri = f"amqp://guest:guest@{broker.address}"
     command = [options.perf, "perf", "--json", "--quiet", "--uri", uri, *arguments]
     command += ["--time", str(options.seconds), "--warmup", str(options.warmup)]
