@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::NoLog;
 use crate::message::MessageBuilder;
 
 fn message(priority: u8) -> Message {
@@ -12,6 +13,20 @@ fn message(priority: u8) -> Message {
     builder.push(b"x").unwrap();
     builder.finish().0
 }
+
+fn messages(max_priority: u8) -> Messages {
+    Messages::new(QueueId(1), true, max_priority)
+}
+
+impl Messages {
+    fn add(&mut self, message: Message, expires_at: Timestamp) -> Seq {
+        let log = NoLog::default();
+        self.push(message, expires_at, &Context { now: Timestamp(0), log: &log, window: ALL })
+    }
+}
+
+/// A window without a bound.
+const ALL: usize = usize::MAX;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -54,21 +69,21 @@ proptest! {
         max_priority in 0..3_u8,
         steps in prop::collection::vec(step(), 0..300),
     ) {
-        let mut messages = Messages::new(max_priority);
+        let mut messages = messages(max_priority);
         let mut model = Model::default();
         for step in steps {
             match step {
                 Step::Push(priority) => {
                     model.last_seq += 1;
                     model.ready.push((priority.min(max_priority), model.last_seq));
-                    let seq = messages.push(message(priority), Timestamp::NEVER);
+                    let seq = messages.add(message(priority), Timestamp::NEVER);
                     prop_assert_eq!(seq.0, model.last_seq);
                 }
                 Step::Pop => {
                     let slot = messages.pop();
                     prop_assert_eq!(slot.as_ref().map(|slot| slot.seq.0), model.pop());
                     if let Some(slot) = slot {
-                        messages.hold(slot, None);
+                        messages.hold(slot, None, ALL);
                     }
                 }
                 Step::Settle(at) if !model.out.is_empty() => {
@@ -93,9 +108,9 @@ proptest! {
 
 #[test]
 fn expiry_is_seen_at_the_head_only() {
-    let mut messages = Messages::new(0);
-    messages.push(message(0), Timestamp(50));
-    messages.push(message(0), Timestamp(10));
+    let mut messages = messages(0);
+    messages.add(message(0), Timestamp(50));
+    messages.add(message(0), Timestamp(10));
     assert!(messages.pop_expired(Timestamp(20)).is_none());
     assert_eq!(messages.next_expiry(), Timestamp(50));
     assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(1));
@@ -104,13 +119,13 @@ fn expiry_is_seen_at_the_head_only() {
 
 #[test]
 fn memory_counts_what_is_ready_and_what_is_out() {
-    let mut messages = Messages::new(0);
+    let mut messages = messages(0);
     let empty = messages.bytes();
-    messages.push(message(0), Timestamp::NEVER);
+    messages.add(message(0), Timestamp::NEVER);
     let full = messages.bytes();
     assert!(full > empty);
     let slot = messages.pop().unwrap();
-    messages.hold(slot, None);
+    messages.hold(slot, None, ALL);
     assert_eq!(messages.bytes(), full);
     messages.take_unacked(Seq(1));
     assert_eq!(messages.bytes(), empty);
