@@ -9,6 +9,8 @@ mod publishing;
 mod queues;
 mod recovery;
 mod reply_to;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transaction;
 

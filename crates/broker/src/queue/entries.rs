@@ -112,13 +112,14 @@ impl Entries {
         } else if batch.holes > 0 {
             entries.retain(|entry| matches!(entry, Entry::Publish { .. }));
         }
+        // What came back may have been dropped after that.
+        if !batch.returns.is_empty() {
+            entries.push(Entry::Return { queue, returns: batch.returns });
+        }
         if !batch.settled.is_empty() {
             let mut seqs = batch.settled;
             normalise(&mut seqs);
             entries.push(Entry::Settle { queue, seqs });
-        }
-        if !batch.returns.is_empty() {
-            entries.push(Entry::Return { queue, returns: batch.returns });
         }
         if batch.delivered > *delivered {
             *delivered = batch.delivered;

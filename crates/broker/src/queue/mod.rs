@@ -11,6 +11,8 @@ mod finish;
 mod messages;
 mod reading;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::log::NoLog;
+use crate::log::{NoLog, SeqRange};
 use crate::message::MessageBuilder;
 
 fn message(priority: u8) -> Message {
@@ -19,6 +19,43 @@ fn messages(max_priority: u8) -> Messages {
 }
 
 impl Messages {
+    /// Counts all again, and looks whether everything stands where it may.
+    pub(in crate::queue) fn check(&self) {
+        let (mut ready, mut away, mut slots, mut bodies, mut resident) = (0, 0, 0, 0, 0);
+        for (index, level) in self.levels.iter().enumerate() {
+            let first_fresh = level.fresh.front().map(|slot| slot.seq);
+            let last_returned = level.returned.keys().next_back().copied();
+            assert!(first_fresh.is_none() || last_returned < first_fresh);
+            let first_stored = level.stored.front().map(|range| range.first);
+            let last_slot = level.fresh.back().map(|slot| slot.seq).or(last_returned);
+            assert!(first_stored.is_none() || last_slot < first_stored);
+            assert!(level.behind.keys().all(|seq| first_stored.is_some_and(|one| one < *seq)));
+            assert!(level.fresh.iter().chain(level.behind.values()).all(Slot::is_here));
+            let ranges: Vec<SeqRange> = level.stored.iter().copied().collect();
+            assert!(ranges.windows(2).all(|pair| pair[0].last < pair[1].first), "{ranges:?}");
+            let count: u64 = ranges.iter().map(SeqRange::count).sum();
+            away += count as usize;
+            let size = |slot: &Slot| slot.size() as u64;
+            assert_eq!(level.fresh_bytes, level.fresh.iter().map(size).sum::<u64>());
+            assert_eq!(level.returned_bytes, level.returned.values().map(size).sum::<u64>());
+            let all = level.returned.values().chain(&level.fresh).chain(level.behind.values());
+            for slot in all {
+                assert!(slot.is_here() || slot.durable);
+                assert_eq!(usize::from(slot.level), index);
+                slots += 1;
+                bodies += slot.body_len();
+                resident += slot.resident();
+            }
+        }
+        ready += slots + away;
+        assert_eq!((self.ready, self.away.count), (ready, away));
+        assert_eq!((self.slots, self.slot_bytes), (slots + self.unacked.len(), bodies));
+        assert_eq!(self.resident, resident);
+        let out = self.unacked.values().map(|out| out.slot.resident());
+        assert_eq!(self.out_resident, out.sum::<u64>());
+        assert!(self.away.count > 0 || self.away.bytes == 0 && self.away.marks.is_empty());
+    }
+
     fn add(&mut self, message: Message, expires_at: Timestamp) -> Seq {
         let log = NoLog::default();
         self.push(message, expires_at, &Context { now: Timestamp(0), log: &log, window: ALL })
@@ -99,6 +136,7 @@ proptest! {
                 }
                 Step::Settle(_) | Step::PutBack(_) => {}
             }
+            messages.check();
             prop_assert_eq!(messages.ready(), model.ready.len());
             prop_assert_eq!(messages.unacked(), model.out.len());
             prop_assert_eq!(messages.ready_bytes(), model.ready.len() as u64);
