@@ -9,6 +9,8 @@ pub mod broker;
 pub mod definitions;
 pub mod error;
 pub mod ids;
+#[cfg(test)]
+mod keeping_log;
 pub mod log;
 pub mod message;
 pub mod names;

@@ -33,16 +33,12 @@ impl Broker {
                 for (target, message) in self.targets(&queue, &death, now) {
                     let mut batch = target.lock(self.context(now));
                     batch.publish(message);
-                    let finished = batch.finish();
+                    let mut finished = batch.finish();
                     position = position.max(finished.position);
-                    self.count_memory(finished.memory_change);
-                    if let Some(at) = finished.alarm {
-                        self.timers.set(&target, at);
-                    }
-                    let more = finished.effects.deaths.len();
-                    if more > 0 && more <= left {
-                        left -= more;
-                        work.push_back((target, finished.effects.deaths));
+                    let deaths = self.note(&target, &mut finished);
+                    if !deaths.is_empty() && deaths.len() <= left {
+                        left -= deaths.len();
+                        work.push_back((target, deaths));
                     }
                 }
             }

@@ -4,9 +4,13 @@ mod bindings;
 mod consuming;
 mod dead_letter;
 mod exchanges;
+mod loading;
 mod publishing;
 mod queues;
+mod recovery;
 mod reply_to;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transaction;
 
@@ -17,10 +21,10 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::definitions::{Applied, Command, Topology, User, Vhost};
 use crate::error::{Refusal, RefusalKind};
-use crate::ids::{ConnectionId, ConsumerId, Name, Timestamp};
+use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
-use crate::queue::{Context, Finished, QueueHandle};
+use crate::queue::{Context, Death, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use exchanges::ExchangeRequest;
@@ -29,6 +33,7 @@ pub use queues::{DropReason, QueueDeclared, QueueRequest};
 pub use reply_to::{REPLY_TO, REPLY_TO_PREFIX};
 pub use transaction::Transaction;
 
+use loading::Loading;
 use reply_to::Replies;
 use timers::Timers;
 
@@ -49,11 +54,16 @@ pub struct Broker {
     /// Held by whoever changes the definitions.
     writer: Mutex<()>,
     log: Arc<dyn Log>,
+    /// [`Log::keeps_messages`].
+    log_keeps: bool,
     tokens: Tokens,
     next_id: AtomicU64,
     replies: Replies,
     timers: Timers,
+    loading: Loading,
     memory_bytes: AtomicI64,
+    memory_budget: AtomicU64,
+    orphans: Vec<QueueId>,
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
 }
@@ -71,12 +81,16 @@ impl Broker {
         Self {
             topology: ArcSwap::default(),
             writer: Mutex::default(),
+            log_keeps: log.keeps_messages(),
             log,
             tokens: Tokens::new(seed),
             next_id: AtomicU64::new(1),
             replies: Replies::default(),
             timers: Timers::default(),
+            loading: Loading::default(),
             memory_bytes: AtomicI64::new(0),
+            memory_budget: AtomicU64::new(u64::MAX),
+            orphans: Vec::new(),
             defined: AtomicU64::new(0),
         }
     }
@@ -111,7 +125,7 @@ impl Broker {
     }
 
     fn context(&self, now: Timestamp) -> Context<'_> {
-        Context { now, log: &*self.log }
+        Context { now, log: &*self.log, window: self.window() }
     }
 
     /// Adds a vhost; one that exists stays as it is.
@@ -163,12 +177,22 @@ impl Broker {
     /// writer's guard shows that nobody else is at it.
     fn apply(
         &self,
+        writer: &MutexGuard<'_, ()>,
+        command: &Command,
+        durable: bool,
+    ) -> (Applied, Position) {
+        self.apply_with(Vec::new(), writer, command, durable)
+    }
+
+    /// The same, with `entries` in front of the command in one group of the log.
+    fn apply_with(
+        &self,
+        mut entries: Vec<Entry>,
         _writer: &MutexGuard<'_, ()>,
         command: &Command,
         durable: bool,
     ) -> (Applied, Position) {
         let mut topology = Topology::clone(&self.topology.load());
-        let mut entries = Vec::new();
         if durable {
             entries.push(Entry::Define(command.clone()));
         }
@@ -208,15 +232,29 @@ impl Broker {
     }
 
     /// Acts on what a queue asks for after its batch.
-    fn finished(&self, queue: &Arc<QueueHandle>, finished: Finished, now: Timestamp) -> Position {
+    fn finished(
+        &self,
+        queue: &Arc<QueueHandle>,
+        mut finished: Finished,
+        now: Timestamp,
+    ) -> Position {
+        let deaths = self.note(queue, &mut finished);
+        if !deaths.is_empty() {
+            return self.dead_letter(queue, deaths, now).max(finished.position);
+        }
+        finished.position
+    }
+
+    /// The same without the deaths, which it gives.
+    fn note(&self, queue: &Arc<QueueHandle>, finished: &mut Finished) -> Vec<Death> {
         self.count_memory(finished.memory_change);
         if let Some(at) = finished.alarm {
             self.timers.set(queue, at);
         }
-        if !finished.effects.deaths.is_empty() {
-            return self.dead_letter(queue, finished.effects.deaths, now).max(finished.position);
+        if finished.effects.load {
+            self.loading.ask(queue);
         }
-        finished.position
+        std::mem::take(&mut finished.effects.deaths)
     }
 }
 

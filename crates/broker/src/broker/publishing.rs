@@ -11,7 +11,7 @@ use crate::error::{Refusal, Resource};
 use crate::ids::{QueueId, Timestamp};
 use crate::log::Position;
 use crate::message::Message;
-use crate::queue::{Publish, QueueHandle};
+use crate::queue::{Batch, Publish, QueueHandle, finish_all};
 use crate::routing::{RoutingInput, route};
 
 /// Where a message goes.
@@ -28,6 +28,8 @@ pub struct Route {
 pub struct Outgoing {
     groups: Vec<Group>,
     index: HashMap<QueueId, usize, FixedState>,
+    /// A message is durable in more than one of the queues.
+    spread: bool,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,9 @@ impl Outgoing {
     /// Adds a message for all queues of `route`; `mark` comes back if one refuses it.
     pub fn push(&mut self, message: Message, route: &Route, mark: u64) {
         let Some((last, others)) = route.queues.split_last() else { return };
+        if !others.is_empty() && message.persistent {
+            self.spread |= route.queues.iter().filter(|queue| queue.is_durable()).count() > 1;
+        }
         for queue in others {
             self.group(queue).push((message.clone(), mark));
         }
@@ -99,20 +104,49 @@ impl Broker {
         })
     }
 
-    /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it.
+    /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it. If a
+    /// message is durable in several of them, all take effect together: the log has its bytes once,
+    /// and it is in all of its queues or in none after a crash.
     pub fn flush(&self, outgoing: &mut Outgoing, now: Timestamp) -> Flushed {
-        let mut flushed = Flushed::default();
         outgoing.index.clear();
+        if std::mem::take(&mut outgoing.spread) {
+            return self.flush_together(std::mem::take(&mut outgoing.groups), now);
+        }
+        let mut flushed = Flushed::default();
         for group in outgoing.groups.drain(..) {
             let mut batch = group.queue.lock(self.context(now));
-            for (message, mark) in group.messages {
-                if batch.publish(message) == Publish::Rejected {
-                    flushed.rejected.push(mark);
-                }
-            }
+            publish_all(&mut batch, group.messages, &mut flushed);
             let position = self.finished(&group.queue, batch.finish(), now);
             flushed.position = flushed.position.max(position);
         }
         flushed
+    }
+
+    fn flush_together(&self, mut groups: Vec<Group>, now: Timestamp) -> Flushed {
+        let mut flushed = Flushed::default();
+        // The order of locks.
+        groups.sort_unstable_by_key(|group| group.queue.spec.id);
+        let (queues, messages): (Vec<_>, Vec<_>) =
+            groups.into_iter().map(|group| (group.queue, group.messages)).unzip();
+        let mut batches = Vec::with_capacity(queues.len());
+        for (queue, messages) in queues.iter().zip(messages) {
+            let mut batch = queue.lock(self.context(now));
+            publish_all(&mut batch, messages, &mut flushed);
+            batches.push(batch);
+        }
+        let mut finished = Vec::with_capacity(queues.len());
+        finish_all(batches, |_, one| finished.push(one));
+        for (queue, one) in queues.iter().zip(finished) {
+            flushed.position = flushed.position.max(self.finished(queue, one, now));
+        }
+        flushed
+    }
+}
+
+fn publish_all(batch: &mut Batch<'_>, messages: Vec<(Message, u64)>, flushed: &mut Flushed) {
+    for (message, mark) in messages {
+        if batch.publish(message) == Publish::Rejected {
+            flushed.rejected.push(mark);
+        }
     }
 }

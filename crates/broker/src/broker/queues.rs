@@ -1,6 +1,6 @@
 //! Declaring, purging and deleting queues.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
 use crate::definitions::{COMPARED, Command, Flags, QueueArguments, QueueSpec};
@@ -9,7 +9,7 @@ use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId, Timestamp};
 use crate::log::Position;
 use crate::message::FieldTable;
-use crate::queue::QueueHandle;
+use crate::queue::{Batch, QueueHandle};
 
 /// A `queue.declare`.
 #[derive(Debug, Clone)]
@@ -204,6 +204,9 @@ impl Broker {
         queue.check_access(who.connection)?;
         let writer = self.write();
         let mut batch = queue.lock(self.context(now));
+        if batch.is_deleted() {
+            return Ok((0, self.defined()));
+        }
         if if_empty && batch.ready() > 0 {
             return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
         }
@@ -211,19 +214,25 @@ impl Broker {
             return Err(Refusal::precondition(format!("{} in use", queue.resource())));
         }
         let ready = batch.delete();
+        let position = self.remove_queue(&writer, queue, &mut batch);
         self.finished(queue, batch.finish(), now);
-        Ok((ready, self.remove_queue(&writer, queue)))
+        Ok((ready, position))
     }
 
+    /// The messages and the definition of a queue go in one group of the log, and under the queue's
+    /// lock: nobody sees the one without the other.
     fn remove_queue(
         &self,
-        writer: &std::sync::MutexGuard<'_, ()>,
+        writer: &MutexGuard<'_, ()>,
         queue: &QueueHandle,
+        batch: &mut Batch<'_>,
     ) -> Position {
         let spec = &queue.spec;
-        let durable = spec.durable && spec.owner.is_none();
         let command = Command::DeleteQueue(spec.vhost.clone(), spec.name.clone(), spec.id);
-        self.apply(writer, &command, durable).1
+        let entries = batch.take_entries();
+        let position = self.apply_with(entries, writer, &command, queue.is_durable()).1;
+        batch.note_deleted_at(position);
+        position
     }
 
     /// Deletes a queue that nobody needs any more, unless that has changed meanwhile.
@@ -239,8 +248,8 @@ impl Broker {
             return;
         }
         batch.delete();
+        self.remove_queue(&writer, queue, &mut batch);
         self.finished(queue, batch.finish(), now);
-        self.remove_queue(&writer, queue);
     }
 
     fn is_reply_queue(&self, name: &str) -> bool {

@@ -9,6 +9,7 @@ mod command;
 mod equivalence;
 mod exchange;
 mod queue;
+mod snapshot;
 mod topology;
 mod user;
 

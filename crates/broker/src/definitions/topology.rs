@@ -47,6 +47,11 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("amq.topic", ExchangeKind::Topic, false),
 ];
 
+/// Whether each vhost has an exchange of that name from the start.
+pub(super) fn is_predeclared(name: &str) -> bool {
+    PREDECLARED.iter().any(|(other, ..)| *other == name)
+}
+
 /// Exchanges with auto-delete that have lost their last outgoing binding, by vhost.
 pub type Unused = Vec<(Name, Arc<Exchange>)>;
 

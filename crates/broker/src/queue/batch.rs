@@ -3,8 +3,10 @@
 use std::sync::MutexGuard;
 
 use super::consumers::Turn;
-use super::messages::{Messages, Slot};
-use super::{ConsumerSpec, Context, Delivery, Queue, QueueHandle};
+use super::entries::Entries;
+use super::messages::{Body, Head, Messages, Slot};
+use super::reading::Dying;
+use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConsumerId, Seq, Timestamp};
@@ -45,13 +47,6 @@ pub struct Death {
     pub reason: DeathReason,
 }
 
-/// What the caller must do after the queue is unlocked.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// To be published to the dead-letter exchange.
-    pub deaths: Vec<Death>,
-}
-
 /// What became of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Publish {
@@ -85,27 +80,20 @@ pub struct Got {
     pub remaining: usize,
 }
 
-/// What finishing a batch gives.
-#[derive(Debug, Default)]
-pub struct Finished {
-    /// When all of the batch is durable.
-    pub position: Position,
-    /// When the queue wants to be looked at again.
-    pub alarm: Option<Timestamp>,
-    /// Bytes of messages that the queue holds more than before.
-    pub memory_change: i64,
-    /// What is to be done outside of the lock.
-    pub effects: Effects,
-}
-
 /// A locked queue with the operations of one turn.
 pub struct Batch<'a> {
-    handle: &'a QueueHandle,
-    queue: MutexGuard<'a, Queue>,
-    context: Context<'a>,
-    entries: Vec<Entry>,
-    effects: Effects,
-    bytes_before: u64,
+    pub(super) handle: &'a QueueHandle,
+    pub(super) queue: MutexGuard<'a, Queue>,
+    pub(super) context: Context<'a>,
+    pub(super) entries: Entries,
+    pub(super) effects: Effects,
+    /// What goes to the dead-letter exchange, in order.
+    pub(super) dying: Vec<(Dying, DeathReason)>,
+    pub(super) bytes_before: u64,
+    /// Nothing of the batch is durable before this.
+    pub(super) least: Position,
+    /// What was read back was of no use.
+    pub(super) stalled: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -114,9 +102,17 @@ impl<'a> Batch<'a> {
         queue: MutexGuard<'a, Queue>,
         context: Context<'a>,
     ) -> Self {
-        let bytes_before = queue.messages.bytes();
-        let (entries, effects) = (Vec::new(), Effects::default());
-        Self { handle, queue, context, entries, effects, bytes_before }
+        Self {
+            bytes_before: queue.messages.bytes(),
+            entries: Entries::new(handle.spec.id),
+            effects: Effects::default(),
+            dying: Vec::new(),
+            least: Position::START,
+            stalled: false,
+            handle,
+            queue,
+            context,
+        }
     }
 
     /// The queue was deleted while the caller held on to it.
@@ -145,12 +141,13 @@ impl<'a> Batch<'a> {
     }
 
     fn is_durable(&self, message: &Message) -> bool {
-        self.handle.spec.durable && self.handle.spec.owner.is_none() && message.persistent
+        message.persistent && self.handle.is_durable()
     }
 
     /// Puts a message at the end of the queue.
     pub fn publish(&mut self, message: Message) -> Publish {
         if self.queue.deleted {
+            self.least = self.queue.deleted_at;
             return Publish::Accepted;
         }
         let overflow = self.handle.spec.settings.overflow;
@@ -161,17 +158,16 @@ impl<'a> Batch<'a> {
         }
         if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
             if overflow == Overflow::RejectPublishDlx {
-                self.bury(message, DeathReason::Maxlen);
+                self.dead_letter(Dying::Message(message), DeathReason::Maxlen);
             }
             return Publish::Rejected;
         }
         let expires_at = self.expiry(&message);
         let durable = self.is_durable(&message).then(|| message.clone());
-        let seq = self.queue.messages.push(message, expires_at);
+        let seq = self.queue.messages.push(message, expires_at, &self.context);
         if let Some(message) = durable {
-            let queue = self.handle.spec.id;
             let level = message.priority.min(self.handle.spec.settings.max_priority);
-            self.entries.push(Entry::Publish { queue, seq, level, message, expires_at });
+            self.entries.publish(seq, level, message, expires_at);
         }
         if overflow == Overflow::DropHead && self.is_over_limit(0, 0) {
             // A consumer that waits takes it before the limit counts.
@@ -199,30 +195,30 @@ impl<'a> Batch<'a> {
     fn drop_over_limit(&mut self) {
         while self.is_over_limit(0, 0) {
             // The head: with priorities, the highest one (as RabbitMQ's priority queues).
-            let Some(slot) = self.queue.messages.pop() else { return };
-            self.forget(&slot);
-            self.bury(slot.message, DeathReason::Maxlen);
+            let Some(slot) = self.take_head() else { return };
+            self.bury(slot, DeathReason::Maxlen);
         }
     }
 
     /// Writes down that a message is gone for good.
-    fn forget(&mut self, slot: &Slot) {
-        if !self.is_durable(&slot.message) {
-            return;
-        }
-        let id = self.handle.spec.id;
-        match self.entries.last_mut() {
-            Some(Entry::Settle { queue, seqs }) if *queue == id => SeqRange::push(seqs, slot.seq),
-            _ => {
-                let seqs = vec![SeqRange::one(slot.seq)];
-                self.entries.push(Entry::Settle { queue: id, seqs });
-            }
+    pub(super) fn forget(&mut self, slot: &Slot) {
+        if slot.durable {
+            self.entries.settle(slot.seq);
         }
     }
 
-    fn bury(&mut self, message: Message, reason: DeathReason) {
+    /// A message died: it is gone, or goes to the dead-letter exchange.
+    fn bury(&mut self, slot: Slot, reason: DeathReason) {
         if self.handle.spec.settings.dead_letter_exchange.is_some() {
-            self.effects.deaths.push(Death { message, reason });
+            self.dying.push((Dying::Slot(slot), reason));
+        } else {
+            self.forget(&slot);
+        }
+    }
+
+    fn dead_letter(&mut self, dying: Dying, reason: DeathReason) {
+        if self.handle.spec.settings.dead_letter_exchange.is_some() {
+            self.dying.push((dying, reason));
         }
     }
 
@@ -235,10 +231,7 @@ impl<'a> Batch<'a> {
             }
             match how {
                 Settlement::Ack => self.forget(&unacked.slot),
-                Settlement::Reject => {
-                    self.forget(&unacked.slot);
-                    self.bury(unacked.slot.message, DeathReason::Rejected);
-                }
+                Settlement::Reject => self.bury(unacked.slot, DeathReason::Rejected),
                 Settlement::Requeue => self.requeue(unacked.slot),
             }
         }
@@ -252,17 +245,11 @@ impl<'a> Batch<'a> {
     fn requeue(&mut self, slot: Slot) {
         let limit = self.handle.spec.settings.delivery_limit;
         if limit.is_some_and(|limit| u64::from(slot.returns) >= limit) {
-            self.forget(&slot);
-            self.bury(slot.message, DeathReason::DeliveryLimit);
+            self.bury(slot, DeathReason::DeliveryLimit);
             return;
         }
-        if self.is_durable(&slot.message) {
-            let id = self.handle.spec.id;
-            let returned = (slot.seq, slot.returns + 1);
-            match self.entries.last_mut() {
-                Some(Entry::Return { queue, returns }) if *queue == id => returns.push(returned),
-                _ => self.entries.push(Entry::Return { queue: id, returns: vec![returned] }),
-            }
+        if slot.durable {
+            self.entries.put_back(slot.seq, slot.returns.saturating_add(1));
         }
         self.queue.messages.put_back(slot);
     }
@@ -298,40 +285,86 @@ impl<'a> Batch<'a> {
     pub fn get(&mut self, no_ack: bool) -> Option<Got> {
         self.touch();
         self.expire();
+        while matches!(self.queue.messages.head(), Head::Away(_)) {
+            if !self.load_now() {
+                return None;
+            }
+            // Only now is it known whether it has.
+            self.expire();
+        }
         let slot = self.queue.messages.pop()?;
         // What the head held back may be due.
         self.expire();
         let got = Got {
             seq: slot.seq,
-            redelivered: slot.returns > 0,
-            message: slot.message.clone(),
+            redelivered: slot.was_out(),
+            message: slot.message()?.clone(),
             remaining: self.queue.messages.ready(),
         };
         if no_ack {
             self.forget(&slot);
         } else {
-            self.queue.messages.hold(slot, None);
+            self.hold(slot, None);
         }
         Some(got)
+    }
+
+    fn hold(&mut self, slot: Slot, consumer: Option<ConsumerId>) {
+        if slot.durable {
+            self.entries.deliver(slot.seq);
+        }
+        self.queue.messages.hold(slot, consumer, self.context.window);
     }
 
     /// Drops all ready messages; how many.
     pub fn purge(&mut self) -> usize {
         self.expire();
-        let slots = self.queue.messages.drain_ready();
+        let purged = self.queue.messages.ready();
+        let spilled = self.queue.messages.has_spilled();
+        let (slots, ranges) = self.queue.messages.take_ready();
         for slot in &slots {
             self.forget(slot);
         }
-        slots.len()
+        if spilled {
+            self.context.log.unspill(self.handle.spec.id, &ranges);
+        }
+        if self.handle.is_durable() {
+            self.entries.settle_ranges(ranges);
+        }
+        purged
     }
 
     /// Marks the queue as deleted and tells its consumers; how many ready messages go with it.
     pub fn delete(&mut self) -> usize {
         let ready = self.queue.messages.ready();
+        let id = self.handle.spec.id;
+        if self.queue.messages.has_spilled() {
+            self.context.log.unspill(id, &[SeqRange::ALL]);
+        }
+        if self.handle.is_durable() {
+            self.entries.drop_queue();
+        }
         self.queue.deleted = true;
-        self.queue.messages = Messages::new(0);
+        self.queue.messages = Messages::new(id, false, 0);
         self.queue.consumers.cancel_all();
         ready
+    }
+
+    /// What the batch has for the log so far, for a caller that appends it together with more.
+    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
+        self.entries.take(&mut self.queue.delivered)
+    }
+
+    /// Notes when the deletion is durable: what is published to the queue from now on vanishes, but
+    /// is not confirmed before the queue has.
+    pub(crate) fn note_deleted_at(&mut self, position: Position) {
+        self.queue.deleted_at = position;
+    }
+
+    /// Leaves all but about `keep_bytes` of the messages to the log; false if there is nothing to
+    /// do.
+    pub(crate) fn page_out(&mut self, keep_bytes: u64) -> bool {
+        self.queue.messages.page_out(keep_bytes, &self.context)
     }
 
     /// Whether `x-expires` has run out; if not, when it does.
@@ -350,60 +383,62 @@ impl<'a> Batch<'a> {
             return;
         }
         while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
-            self.forget(&slot);
-            self.bury(slot.message, DeathReason::Expired);
+            self.bury(slot, DeathReason::Expired);
         }
     }
 
     /// Gives ready messages to consumers while both are there. A message whose time is up at the
-    /// moment it arrives may still go to a consumer that waits (RabbitMQ: TTL of 0).
-    fn dispatch(&mut self) {
-        while self.queue.messages.ready() > 0 {
+    /// moment it arrives may still go to a consumer that waits (RabbitMQ: TTL of 0). Never blocks
+    /// on the disk: asks to be read to.
+    pub(super) fn dispatch(&mut self) {
+        loop {
             // What expired behind a message that lasted longer is at the head only now.
             if self.queue.messages.next_expiry() < self.context.now {
                 self.expire();
                 continue;
             }
             let Queue { messages, consumers, .. } = &mut *self.queue;
-            let Some(turn) = consumers.next(messages.next_cost()) else { return };
-            let Some(slot) = messages.pop() else { return };
-            self.give(turn, slot);
+            match messages.head() {
+                Head::Empty => return,
+                Head::Here(size) => {
+                    let Some(turn) = consumers.next(size) else { return };
+                    let Some(slot) = messages.pop() else { return };
+                    self.give(turn, slot);
+                }
+                Head::Away(_) => {
+                    if consumers.is_empty() {
+                        return;
+                    }
+                    if !self.load_own() {
+                        self.effects.load = true;
+                        return;
+                    }
+                }
+            }
         }
     }
 
     fn give(&mut self, turn: Turn, slot: Slot) {
-        let (seq, redelivered) = (slot.seq, slot.returns > 0);
+        let (seq, redelivered, consumer) = (slot.seq, slot.was_out(), turn.consumer);
         let message = if turn.no_ack {
             self.forget(&slot);
-            slot.message
+            slot.body
         } else {
-            let message = slot.message.clone();
-            self.queue.messages.hold(slot, Some(turn.consumer));
-            message
+            let body = slot.body.clone();
+            self.hold(slot, Some(consumer));
+            body
         };
-        let consumer = turn.consumer;
-        self.queue.consumers.give(turn, Delivery { consumer, seq, redelivered, message });
-    }
-
-    fn is_due(&self) -> bool {
-        self.queue.messages.next_expiry() <= self.context.now
-    }
-
-    /// Delivers what can be delivered, and lets go of the queue.
-    pub fn finish(self) -> Finished {
-        let mut finished = Finished::default();
-        finish_all(vec![self], |_, one| finished = one);
-        finished
-    }
-
-    fn settle_time(&mut self) {
-        self.dispatch();
-        if self.is_due() {
-            self.expire();
+        // What is popped is in memory.
+        if let Body::Here(message) = message {
+            self.queue.consumers.give(turn, Delivery { consumer, seq, redelivered, message });
         }
     }
 
-    fn alarm(&self) -> Option<Timestamp> {
+    pub(super) fn is_due(&self) -> bool {
+        self.queue.messages.next_expiry() <= self.context.now
+    }
+
+    pub(super) fn alarm(&self) -> Option<Timestamp> {
         let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
         let at = self.queue.messages.next_expiry().min(lease);
         (at != Timestamp::NEVER).then_some(at)
@@ -413,33 +448,3 @@ impl<'a> Batch<'a> {
 /// The lease of `x-expires` has run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expired;
-
-/// Finishes batches on several queues: their durable entries are one group of the log, so that a
-/// transaction is durable as a whole. `each` gets what every queue asks for, in order.
-pub fn finish_all<'a>(
-    mut batches: Vec<Batch<'a>>,
-    mut each: impl FnMut(&'a QueueHandle, Finished),
-) {
-    let mut entries = Vec::new();
-    for batch in &mut batches {
-        entries.append(&mut batch.entries);
-    }
-    let mut position = Position::START;
-    if let Some(batch) = batches.first()
-        && !entries.is_empty()
-    {
-        position = batch.context.log.append(&entries);
-    }
-    for mut batch in batches {
-        batch.settle_time();
-        batch.queue.consumers.flush();
-        if !batch.entries.is_empty() {
-            batch.context.log.append(&batch.entries);
-        }
-        let alarm = batch.alarm();
-        let memory_change = batch.queue.messages.bytes() as i64 - batch.bytes_before as i64;
-        let Batch { handle, queue, effects, .. } = batch;
-        drop(queue);
-        each(handle, Finished { position, alarm, memory_change, effects });
-    }
-}

@@ -1,25 +1,105 @@
-//! The messages of one queue in order: those ready, and those out for delivery.
+//! The messages of one queue in order: those ready, and those out for delivery. Memory holds a
+//! window of them; the rest is places only, whose messages the log gives back when their turn
+//! comes.
 //!
-//! Invariants: a message is in exactly one of `fresh`, `returned`, `unacked`. Every seq in a
-//! level's `returned` is smaller than every seq in its `fresh`, so a message that comes back is
-//! delivered again from its original place (RabbitMQ: Message Ordering).
+//! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
+//! in `unacked`. In a level every seq in `returned` is smaller than every one in `fresh`, and those
+//! are smaller than the others, so a message that comes back is delivered again from its original
+//! place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have their message in memory;
+//! one without stands in `returned` or `unacked`, and is durable.
 
-use std::collections::{BTreeMap, VecDeque};
+mod level;
+mod paging;
+
+use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::ids::{ConsumerId, Seq, Timestamp};
+use super::Context;
+use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
 use crate::message::Message;
+
+use level::Level;
+pub(crate) use paging::Wanted;
+pub(super) use paging::normalise;
+
+/// A message, or what its queue must know of one that is only in the log.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// In memory.
+    Here(Message),
+    /// In the log. With the length of the body, and the message's [`Message::size`].
+    Away { body_len: usize, size: usize },
+}
 
 /// A message with what its queue knows of it.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     pub(super) seq: Seq,
-    pub(super) message: Message,
+    pub(super) body: Body,
     pub(super) expires_at: Timestamp,
     /// How often it was delivered and came back.
     pub(super) returns: u32,
+    /// It may have been delivered before the broker started.
+    pub(super) redelivered: bool,
+    /// The log has it.
+    pub(super) durable: bool,
+    level: u8,
+}
+
+/// The memory of a slot beside its message.
+const SLOT_BYTES: u64 = (size_of::<Slot>() - size_of::<Message>()) as u64;
+
+impl Slot {
+    pub(super) fn message(&self) -> Option<&Message> {
+        match &self.body {
+            Body::Here(message) => Some(message),
+            Body::Away { .. } => None,
+        }
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.body, Body::Here(_))
+    }
+
+    /// Whether it was, or may have been, out before.
+    pub(super) fn was_out(&self) -> bool {
+        self.redelivered || self.returns > 0
+    }
+
+    fn body_len(&self) -> u64 {
+        match &self.body {
+            Body::Here(message) => message.body_len() as u64,
+            Body::Away { body_len, .. } => *body_len as u64,
+        }
+    }
+
+    /// [`Message::size`], wherever the message is.
+    fn size(&self) -> usize {
+        match &self.body {
+            Body::Here(message) => message.size(),
+            Body::Away { size, .. } => *size,
+        }
+    }
+
+    /// The memory of the message.
+    fn resident(&self) -> u64 {
+        match &self.body {
+            Body::Here(message) => message.size() as u64,
+            Body::Away { .. } => size_of::<Message>() as u64,
+        }
+    }
+
+    /// Leaves the message to the log; how much memory that frees.
+    fn drop_body(&mut self) -> u64 {
+        let before = self.resident();
+        if let Body::Here(message) = &self.body {
+            let (body_len, size) = (message.body_len(), message.size());
+            self.body = Body::Away { body_len, size };
+        }
+        before - self.resident()
+    }
 }
 
 /// A message that is out.
@@ -30,54 +110,85 @@ pub(super) struct Unacked {
     pub(super) consumer: Option<ConsumerId>,
 }
 
-/// The memory of a message in a queue.
-fn cost(slot: &Slot) -> u64 {
-    (slot.message.size() + size_of::<Slot>() - size_of::<Message>()) as u64
+/// What stands at the head of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    Empty,
+    /// A message in memory, with its [`Message::size`].
+    Here(usize),
+    /// A message that must be read back first.
+    Away(Seq),
 }
 
+/// What is known of the places that no slot stands for.
 #[derive(Debug, Default)]
-struct Level {
-    fresh: VecDeque<Slot>,
-    returned: BTreeMap<Seq, Slot>,
+struct Away {
+    count: usize,
+    /// Of bodies; after a restart an estimate.
+    bytes: u64,
+    /// How often they came back, and whether they may have been out before a restart.
+    marks: BTreeMap<Seq, (u32, bool)>,
+    /// Up to here all may have been out before the restart.
+    redelivered_through: Seq,
+    /// Some of them are not in the log, but spilled.
+    spilled: bool,
 }
 
-impl Level {
-    fn head(&self) -> Option<&Slot> {
-        self.returned.values().next().or_else(|| self.fresh.front())
-    }
-
-    fn pop(&mut self) -> Option<Slot> {
-        match self.returned.pop_first() {
-            Some((_, slot)) => Some(slot),
-            None => self.fresh.pop_front(),
+impl Away {
+    /// A place becomes a slot, or is lost: what is known of it.
+    fn leave(&mut self, seq: Seq, body_len: u64) -> (u32, bool) {
+        self.count -= 1;
+        self.bytes = self.bytes.saturating_sub(body_len);
+        let mark = self.marks.remove(&seq).unwrap_or_default();
+        if self.count == 0 {
+            self.bytes = 0;
+            self.spilled = false;
         }
+        (mark.0, mark.1 || seq <= self.redelivered_through)
     }
 }
 
 /// The ordered set of a queue's messages.
 #[derive(Debug)]
 pub(super) struct Messages {
+    id: QueueId,
+    /// The queue is durable, and so are persistent messages in it.
+    durable: bool,
     /// One a priority, lowest first; one only without priorities.
     levels: Vec<Level>,
     unacked: HashMap<Seq, Unacked, FixedState>,
     last_seq: u64,
+    /// All places: slots and those that are away.
     ready: usize,
-    /// Of bodies, for length limits.
-    ready_bytes: u64,
-    /// Of everything, ready and out.
-    memory_bytes: u64,
+    /// Of the bodies of ready slots.
+    slot_bytes: u64,
+    /// Memory of the messages in ready slots.
+    resident: u64,
+    /// Memory of the messages that are out.
+    out_resident: u64,
+    slots: usize,
+    away: Away,
+    /// Grows when places move in a way that makes an answer under way stale.
+    epoch: u64,
+    unreadable: u64,
 }
 
 impl Messages {
-    pub(super) fn new(max_priority: u8) -> Self {
-        let levels = (0..=usize::from(max_priority)).map(|_| Level::default()).collect();
+    pub(super) fn new(id: QueueId, durable: bool, max_priority: u8) -> Self {
         Self {
-            levels,
+            id,
+            durable,
+            levels: (0..=max_priority).map(|_| Level::default()).collect(),
             unacked: HashMap::default(),
             last_seq: 0,
             ready: 0,
-            ready_bytes: 0,
-            memory_bytes: 0,
+            slot_bytes: 0,
+            resident: 0,
+            out_resident: 0,
+            slots: 0,
+            away: Away::default(),
+            epoch: 0,
+            unreadable: 0,
         }
     }
 
@@ -85,80 +196,120 @@ impl Messages {
         self.ready
     }
 
+    /// Bytes of ready bodies, for length limits.
     pub(super) fn ready_bytes(&self) -> u64 {
-        self.ready_bytes
+        self.slot_bytes + self.away.bytes
     }
 
     /// Memory of all messages, ready and out.
     pub(super) fn bytes(&self) -> u64 {
-        self.memory_bytes
+        let held = self.resident + self.out_resident + self.slots as u64 * SLOT_BYTES;
+        if self.away.count == 0 { held } else { held + self.places_bytes() }
     }
 
     pub(super) fn unacked(&self) -> usize {
         self.unacked.len()
     }
 
-    fn level_of(&mut self, priority: u8) -> &mut Level {
-        let index = usize::from(priority).min(self.levels.len() - 1);
-        &mut self.levels[index]
+    /// How many messages were taken out because the log could not give them back.
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// Notes a message that is out as one that the log could not give back.
+    pub(super) fn note_unreadable(&mut self) {
+        self.unreadable += 1;
+    }
+
+    fn level_index(&self, priority: u8) -> usize {
+        usize::from(priority).min(self.levels.len() - 1)
     }
 
     fn count_in(&mut self, slot: &Slot) {
         self.ready += 1;
-        self.ready_bytes += slot.message.body_len() as u64;
-        self.memory_bytes += cost(slot);
+        self.slots += 1;
+        self.slot_bytes += slot.body_len();
+        self.resident += slot.resident();
     }
 
     fn count_out(&mut self, slot: &Slot) {
         self.ready -= 1;
-        self.ready_bytes -= slot.message.body_len() as u64;
-        self.memory_bytes -= cost(slot);
+        self.slots -= 1;
+        self.slot_bytes -= slot.body_len();
+        self.resident -= slot.resident();
     }
 
-    /// Adds a message at the end.
-    pub(super) fn push(&mut self, message: Message, expires_at: Timestamp) -> Seq {
+    /// Adds a message at the end: to memory, or beyond the window's bytes to the log. A durable one
+    /// must be appended there by the same batch.
+    pub(super) fn push(
+        &mut self,
+        message: Message,
+        expires_at: Timestamp,
+        context: &Context<'_>,
+    ) -> Seq {
         self.last_seq += 1;
-        let slot = Slot { seq: Seq(self.last_seq), message, expires_at, returns: 0 };
+        let seq = Seq(self.last_seq);
+        let index = self.level_index(message.priority);
+        let durable = self.durable && message.persistent;
+        let slot = Slot {
+            seq,
+            body: Body::Here(message),
+            expires_at,
+            returns: 0,
+            redelivered: false,
+            durable,
+            level: index as u8,
+        };
+        let fits = self.resident < context.window as u64;
         self.count_in(&slot);
-        let seq = slot.seq;
-        self.level_of(slot.message.priority).fresh.push_back(slot);
+        if fits && self.levels[index].stored.is_empty() {
+            self.levels[index].push_fresh(slot);
+        } else {
+            self.push_behind(slot, fits, context);
+        }
         seq
     }
 
-    /// Takes the next message: highest priority first, oldest first within one.
+    /// What stands first: highest priority first, oldest first within one.
+    pub(super) fn head(&self) -> Head {
+        let level = self.levels.iter().rev().find(|level| !level.is_empty());
+        level.map_or(Head::Empty, Level::head)
+    }
+
+    /// Takes the next message, if it is in memory.
     pub(super) fn pop(&mut self) -> Option<Slot> {
-        if self.ready == 0 {
+        let level = self.levels.iter_mut().rev().find(|level| !level.is_empty())?;
+        if !level.front()?.is_here() {
             return None;
         }
-        let slot = self.levels.iter_mut().rev().find_map(Level::pop)?;
+        let slot = level.pop()?;
         self.count_out(&slot);
         self.shrink();
         Some(slot)
     }
 
-    /// What delivering the next message takes of an out-buffer, in bytes: [`Message::size`].
-    pub(super) fn next_cost(&self) -> usize {
-        let head = self.levels.iter().rev().find_map(Level::head);
-        head.map_or(0, |slot| slot.message.size())
-    }
-
-    /// Takes a message at the head of a level that has expired at `now`.
+    /// Takes a message at the head of a level that has expired at `now`; it may be away.
     pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<Slot> {
-        let expired = |level: &&mut Level| level.head().is_some_and(|slot| slot.expires_at <= now);
+        let expired = |level: &&mut Level| level.front().is_some_and(|slot| slot.expires_at <= now);
         let slot = self.levels.iter_mut().find(expired)?.pop()?;
         self.count_out(&slot);
         Some(slot)
     }
 
-    /// When the first head expires.
+    /// When the first head expires; one that no slot stands for is not known to.
     pub(super) fn next_expiry(&self) -> Timestamp {
-        let heads = self.levels.iter().filter_map(Level::head);
+        let heads = self.levels.iter().filter_map(Level::front);
         heads.map(|slot| slot.expires_at).min().unwrap_or(Timestamp::NEVER)
     }
 
-    /// Notes a message as out for delivery.
-    pub(super) fn hold(&mut self, slot: Slot, consumer: Option<ConsumerId>) {
-        self.memory_bytes += cost(&slot);
+    /// Notes a message as out for delivery. The window's bytes hold for what is out too: beyond
+    /// them, what is durable is left to the log.
+    pub(super) fn hold(&mut self, mut slot: Slot, consumer: Option<ConsumerId>, window: usize) {
+        if slot.durable && self.resident + self.out_resident >= window as u64 {
+            slot.drop_body();
+        }
+        self.slots += 1;
+        self.out_resident += slot.resident();
         self.unacked.insert(slot.seq, Unacked { slot, consumer });
     }
 
@@ -166,7 +317,8 @@ impl Messages {
     pub(super) fn take_unacked(&mut self, seq: Seq) -> Option<Unacked> {
         let taken = self.unacked.remove(&seq);
         if let Some(taken) = &taken {
-            self.memory_bytes -= cost(&taken.slot);
+            self.slots -= 1;
+            self.out_resident -= taken.slot.resident();
         }
         if self.unacked.is_empty() && self.unacked.capacity() > 1024 {
             self.unacked.shrink_to(64);
@@ -178,16 +330,7 @@ impl Messages {
     pub(super) fn put_back(&mut self, mut slot: Slot) {
         slot.returns = slot.returns.saturating_add(1);
         self.count_in(&slot);
-        self.level_of(slot.message.priority).returned.insert(slot.seq, slot);
-    }
-
-    /// Takes all ready messages, for a purge.
-    pub(super) fn drain_ready(&mut self) -> Vec<Slot> {
-        let mut all = Vec::with_capacity(self.ready);
-        while let Some(slot) = self.pop() {
-            all.push(slot);
-        }
-        all
+        self.levels[usize::from(slot.level)].put_back(slot);
     }
 
     /// Gives memory back once a backlog is gone.

@@ -6,25 +6,29 @@
 
 mod batch;
 mod consumers;
+mod entries;
+mod finish;
 mod messages;
+mod reading;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use batch::{
-    Batch, Death, DeathReason, Effects, Finished, Got, Publish, Settlement, finish_all,
-};
+pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
+pub use finish::{Effects, Finished, finish_all};
 
 use consumers::Consumers;
 use messages::Messages;
 
 use crate::definitions::QueueSpec;
 use crate::error::{Refusal, Resource};
-use crate::ids::{ConnectionId, Timestamp};
-use crate::log::Log;
+use crate::ids::{ConnectionId, Seq, Timestamp};
+use crate::log::{Log, Position, RecoveredQueue};
 
 /// What a batch needs from outside of the queue.
 #[derive(Clone, Copy)]
@@ -33,6 +37,9 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Where durable entries go.
     pub log: &'a dyn Log,
+    /// How many bytes of ready messages, and of all that are out, a queue keeps in memory; the rest
+    /// is left to the log. Without a log that gives messages back it must be without a bound.
+    pub window: usize,
 }
 
 /// The state of a queue, under its lock.
@@ -42,6 +49,10 @@ struct Queue {
     consumers: Consumers,
     /// It was deleted: nothing enters any more.
     deleted: bool,
+    /// When that is durable.
+    deleted_at: Position,
+    /// Up to where the log knows that messages were out.
+    delivered: Seq,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
 }
@@ -54,6 +65,8 @@ pub struct QueueHandle {
     state: Mutex<Queue>,
     /// The earliest time for which the broker has set its alarm for this queue.
     alarm_at: AtomicU64,
+    /// It stands in the line of those that are to be read to.
+    asked: AtomicBool,
 }
 
 /// A queue's counts at one moment.
@@ -65,17 +78,39 @@ pub struct Counts {
     pub unacked: usize,
     /// Consumers.
     pub consumers: usize,
+    /// Messages that were taken out because the log could not give them back.
+    pub unreadable: u64,
 }
 
 impl QueueHandle {
     pub(crate) fn new(spec: QueueSpec) -> Self {
+        let durable = spec.durable && spec.owner.is_none();
         let state = Queue {
-            messages: Messages::new(spec.settings.max_priority),
+            messages: Messages::new(spec.id, durable, spec.settings.max_priority),
             consumers: Consumers::new(spec.settings.single_active_consumer),
             deleted: false,
+            deleted_at: Position::START,
+            delivered: Seq(0),
             used_at: Timestamp(0),
         };
-        Self { spec, state: Mutex::new(state), alarm_at: AtomicU64::new(u64::MAX) }
+        Self {
+            spec,
+            state: Mutex::new(state),
+            alarm_at: AtomicU64::new(u64::MAX),
+            asked: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives a queue that was just made the messages that the log kept of it.
+    pub(crate) fn recover(&self, recovered: RecoveredQueue) {
+        let mut state = self.state();
+        state.delivered = recovered.delivered;
+        state.messages.recover(recovered);
+    }
+
+    /// Survives a restart, and so do persistent messages in it.
+    pub fn is_durable(&self) -> bool {
+        self.spec.durable && self.spec.owner.is_none()
     }
 
     fn state(&self) -> MutexGuard<'_, Queue> {
@@ -100,6 +135,7 @@ impl QueueHandle {
             ready: state.messages.ready(),
             unacked: state.messages.unacked(),
             consumers: state.consumers.len(),
+            unreadable: state.messages.unreadable(),
         }
     }
 
@@ -130,6 +166,28 @@ impl QueueHandle {
     pub(crate) fn set_alarm(&self, at: Timestamp) -> Option<Timestamp> {
         let before = self.alarm_at.fetch_min(at.0, Ordering::AcqRel);
         (before > at.0).then_some(Timestamp(before))
+    }
+
+    /// Notes that messages are to be read back; false if somebody has noted that already.
+    pub(crate) fn ask(&self) -> bool {
+        !self.asked.swap(true, Ordering::AcqRel)
+    }
+
+    /// Has whatever messages are to be read back for it next read back, and delivers them. Blocks
+    /// on the disk, but not while the queue is locked. Not to be called by two at once.
+    pub(crate) fn load(&self, context: Context<'_>) -> Finished {
+        let batch = self.lock(context);
+        let (wanted, most) = (batch.wanted(), batch.read_ahead());
+        drop(batch);
+        let mut fetched = Vec::new();
+        if !wanted.ranges.is_empty() {
+            fetched = context.log.fetch(self.spec.id, &wanted.ranges, most);
+        }
+        let mut batch = self.lock(context);
+        // Under the lock: who changes the queue from now on asks again.
+        self.asked.store(false, Ordering::Release);
+        batch.loaded_ahead(&wanted, fetched);
+        batch.finish()
     }
 
     /// The alarm has rung.

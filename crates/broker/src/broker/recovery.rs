@@ -1,0 +1,77 @@
+//! Starting from what a log kept, and saying what it is to keep of the definitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Broker;
+use crate::definitions::{Command, Topology};
+use crate::ids::{QueueId, Timestamp};
+use crate::log::{Log, Recovered};
+use crate::queue::QueueHandle;
+
+impl Broker {
+    /// A broker with the definitions and messages that `log` kept; leases of queues start anew at
+    /// `now`. The seed as in [`Self::new`].
+    pub fn recover(
+        log: Arc<dyn Log>,
+        seed: [u8; 32],
+        recovered: Recovered,
+        now: Timestamp,
+    ) -> Self {
+        let mut topology = Topology::default();
+        for command in &recovered.commands {
+            // What that leaves without a use went by a command of its own.
+            topology.apply(command);
+        }
+        let queues = topology.vhosts.values().flat_map(|vhost| vhost.queues.values());
+        let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
+            queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
+        let mut broker = Self::new(log, seed);
+        let mut last = recovered.last_queue;
+        for queue in recovered.queues {
+            last = last.max(queue.queue);
+            match queues.get(&queue.queue) {
+                Some(handle) => handle.recover(queue),
+                None => broker.orphans.push(queue.queue),
+            }
+        }
+        last = queues.keys().copied().fold(last, Ord::max);
+        broker.next_id.store(last.0 + 1, Ordering::Relaxed);
+        broker.topology.store(Arc::new(topology));
+        for queue in queues.values() {
+            let mut batch = queue.lock(broker.context(now));
+            batch.touch();
+            broker.finished(queue, batch.finish(), now);
+        }
+        broker
+    }
+
+    /// Queues of which the log kept messages, but no definition. Nothing of them was deleted.
+    pub fn orphans(&self) -> &[QueueId] {
+        &self.orphans
+    }
+
+    /// The durable definitions, as the commands that rebuild them.
+    pub fn definitions(&self) -> Vec<Command> {
+        self.with_definitions(<[Command]>::to_vec)
+    }
+
+    /// Calls `with` with the durable definitions, as the commands that rebuild them, while nobody
+    /// can change them: what of the definitions is in the log behind the end that it has during the
+    /// call is not in them, and all before it is.
+    pub fn with_definitions<T>(&self, with: impl FnOnce(&[Command]) -> T) -> T {
+        let _writer = self.write();
+        with(&self.topology().commands())
+    }
+
+    /// Whether there is any user.
+    pub fn has_users(&self) -> bool {
+        !self.topology().users.is_empty()
+    }
+
+    /// Whether there is any vhost.
+    pub fn has_vhosts(&self) -> bool {
+        !self.topology().vhosts.is_empty()
+    }
+}

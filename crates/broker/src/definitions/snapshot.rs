@@ -1,0 +1,43 @@
+//! The durable definitions as commands that rebuild them.
+
+use super::topology::is_predeclared;
+use super::{Command, Topology, Vhost};
+use crate::routing::Destination;
+
+impl Topology {
+    /// What of the definitions survives a restart, as commands in an order in which they can be
+    /// applied to nothing.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        let users = self.users.values().map(|user| Command::PutUser(user.as_ref().clone()));
+        let mut commands: Vec<Command> = users.collect();
+        for vhost in self.vhosts.values() {
+            vhost.add_commands(&mut commands);
+        }
+        commands
+    }
+}
+
+impl Vhost {
+    fn add_commands(&self, commands: &mut Vec<Command>) {
+        commands.push(Command::AddVhost(self.name.clone()));
+        let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
+        for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
+            commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));
+        }
+        for queue in self.queues.values().filter(|queue| queue.is_durable()) {
+            commands.push(Command::DeclareQueue(queue.spec.clone()));
+        }
+        for key in &self.incoming {
+            let durable = |name: &str| self.exchanges.get(name).is_some_and(|one| one.spec.durable);
+            let leads_to_durable = match &key.destination {
+                Destination::Exchange(name) => durable(name),
+                Destination::Queue(name) => {
+                    self.queues.get(name).is_some_and(|queue| queue.is_durable())
+                }
+            };
+            if leads_to_durable && durable(&key.source) {
+                commands.push(Command::Bind(self.name.clone(), key.binding()));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The end of a batch: what it changed goes to the log as one group, then deliveries go out.
+
+use super::{Batch, Death, QueueHandle};
+use crate::ids::Timestamp;
+use crate::log::Position;
+
+/// What the caller must do after the queue is unlocked.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be published to the dead-letter exchange.
+    pub deaths: Vec<Death>,
+    /// Messages are to be read back.
+    pub load: bool,
+}
+
+/// What finishing a batch gives.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// When all of the batch is durable.
+    pub position: Position,
+    /// When the queue wants to be looked at again.
+    pub alarm: Option<Timestamp>,
+    /// Bytes of messages that the queue holds more than before.
+    pub memory_change: i64,
+    /// What is to be done outside of the lock.
+    pub effects: Effects,
+}
+
+impl<'a> Batch<'a> {
+    /// Delivers what can be delivered, and lets go of the queue.
+    pub fn finish(mut self) -> Finished {
+        self.settle_time();
+        let entries = self.take_entries();
+        let mut position = Position::START;
+        if !entries.is_empty() {
+            position = self.context.log.append(&entries);
+        }
+        self.release(position).1
+    }
+
+    fn settle_time(&mut self) {
+        self.dispatch();
+        if self.is_due() {
+            self.expire();
+        }
+        self.lay_out_the_dead();
+        self.ask_ahead();
+    }
+
+    /// Deliveries leave before the unlock, so that they come in order, and after the append, so
+    /// that what is done with them stands behind it in the log.
+    fn release(mut self, position: Position) -> (&'a QueueHandle, Finished) {
+        self.queue.consumers.flush();
+        let alarm = self.alarm();
+        let memory_change = self.queue.messages.bytes() as i64 - self.bytes_before as i64;
+        let position = position.max(self.least);
+        let Batch { handle, queue, effects, .. } = self;
+        drop(queue);
+        (handle, Finished { position, alarm, memory_change, effects })
+    }
+}
+
+/// Finishes batches on several queues: their durable entries are one group of the log, so that they
+/// are durable as a whole. `each` gets what every queue asks for, in order, while those behind it
+/// are still locked.
+pub fn finish_all<'a>(
+    mut batches: Vec<Batch<'a>>,
+    mut each: impl FnMut(&'a QueueHandle, Finished),
+) {
+    let mut entries = Vec::new();
+    for batch in &mut batches {
+        batch.settle_time();
+        entries.append(&mut batch.take_entries());
+    }
+    let mut position = Position::START;
+    if let Some(batch) = batches.first()
+        && !entries.is_empty()
+    {
+        position = batch.context.log.append(&entries);
+    }
+    for batch in batches {
+        let (handle, finished) = batch.release(position);
+        each(handle, finished);
+    }
+}

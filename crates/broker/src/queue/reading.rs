@@ -1,0 +1,168 @@
+//! Messages of a locked queue that are not in memory: reading them back at once, and asking that
+//! somebody reads them ahead.
+
+use super::Batch;
+use super::batch::{Death, DeathReason};
+use super::messages::{Body, Head, Slot, Wanted};
+use crate::ids::Seq;
+use crate::log::{Fetched, SeqRange};
+use crate::message::Message;
+
+/// How much of what consumers get next is kept in memory, in bytes, where the window allows it.
+const READ_AHEAD: usize = 1 << 20;
+/// How much is kept without a consumer, once the head was read back.
+const READ_HEAD: usize = 64 << 10;
+/// How much is read at once while the queue is locked.
+const READ_LOCKED: usize = 256 << 10;
+
+/// A message that is dead, or its place, if it must be read back first.
+pub(super) enum Dying {
+    Message(Message),
+    Slot(Slot),
+}
+
+impl Batch<'_> {
+    /// How much to read ahead, in bytes.
+    pub(crate) fn read_ahead(&self) -> usize {
+        let most = if self.queue.consumers.is_empty() { READ_HEAD } else { READ_AHEAD };
+        most.min(self.context.window)
+    }
+
+    /// What is to be read back for this queue.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.queue.messages.wanted(self.read_ahead())
+    }
+
+    /// Takes in what was read back; see [`Messages::loaded`](super::messages::Messages::loaded).
+    fn loaded(&mut self, wanted: &Wanted, fetched: Vec<Fetched>) -> bool {
+        let loaded = self.queue.messages.loaded(wanted, fetched);
+        if !loaded.unspill.is_empty() {
+            self.context.log.unspill(self.handle.spec.id, &loaded.unspill);
+        }
+        loaded.progress
+    }
+
+    /// Takes in what was read back ahead. A log that answers nothing of use to the very question
+    /// that is still to be asked is not asked again at once.
+    pub(crate) fn loaded_ahead(&mut self, wanted: &Wanted, fetched: Vec<Fetched>) {
+        let progress = self.loaded(wanted, fetched);
+        self.stalled = !progress && !wanted.ranges.is_empty() && self.wanted() == *wanted;
+    }
+
+    /// Asks to be read to, if what is in memory is too little.
+    pub(super) fn ask_ahead(&mut self) {
+        let messages = &self.queue.messages;
+        let short = messages.lacks_head()
+            || !self.queue.consumers.is_empty() && messages.is_short(self.read_ahead() as u64 / 2);
+        self.effects.load = (self.effects.load || short) && !self.stalled;
+    }
+
+    /// Brings the head into memory, if it entered in this very batch. The log does not have it yet.
+    pub(super) fn load_own(&mut self) -> bool {
+        let Head::Away(head) = self.queue.messages.head() else { return false };
+        if self.entries.published(head).is_none() {
+            return false;
+        }
+        let wanted = self.queue.messages.wanted(READ_LOCKED);
+        let (mut ranges, mut answers, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for seq in wanted.places() {
+            let Some((message, expires_at)) = self.entries.published(seq) else { break };
+            if bytes > READ_LOCKED {
+                break;
+            }
+            bytes += message.size();
+            SeqRange::push(&mut ranges, seq);
+            answers.push(Fetched { seq, message: Some((message.clone(), expires_at)) });
+        }
+        self.loaded(&wanted.prefix(ranges), answers)
+    }
+
+    /// Brings the head into memory, blocking on the disk; false if that cannot be done.
+    pub(super) fn load_now(&mut self) -> bool {
+        if self.load_own() {
+            return true;
+        }
+        let wanted = self.queue.messages.wanted(READ_LOCKED);
+        let mut ranges = Vec::new();
+        for seq in wanted.places() {
+            if self.entries.published(seq).is_some() {
+                break;
+            }
+            SeqRange::push(&mut ranges, seq);
+        }
+        let wanted = wanted.prefix(ranges);
+        let id = self.handle.spec.id;
+        let fetched = self.context.log.fetch(id, &wanted.ranges, READ_LOCKED);
+        self.loaded(&wanted, fetched)
+    }
+
+    /// Takes the next message, reading it back if it must be.
+    pub(super) fn take_head(&mut self) -> Option<Slot> {
+        loop {
+            match self.queue.messages.head() {
+                Head::Empty => return None,
+                Head::Here(_) => return self.queue.messages.pop(),
+                Head::Away(_) => {
+                    if !self.load_now() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Messages by their places, in that order.
+    fn read(&self, seqs: &[Seq]) -> Vec<Option<Message>> {
+        let mut messages = vec![None; seqs.len()];
+        let mut at = 0;
+        while at < seqs.len() {
+            let mut ranges = Vec::new();
+            seqs[at..].iter().for_each(|seq| SeqRange::push(&mut ranges, *seq));
+            let fetched = self.context.log.fetch(self.handle.spec.id, &ranges, READ_LOCKED);
+            let last = fetched.last().map(|last| last.seq);
+            let looked_at = seqs[at..].iter().position(|seq| Some(*seq) == last);
+            let Some(looked_at) = looked_at else { break };
+            let mut answers = fetched.into_iter().peekable();
+            for (seq, message) in seqs[at..].iter().zip(&mut messages[at..]) {
+                let answer = answers.next_if(|answer| answer.seq == *seq);
+                *message = answer.and_then(|answer| answer.message).map(|(message, _)| message);
+            }
+            at += looked_at + 1;
+        }
+        messages
+    }
+
+    /// Writes down who died, and reads back whom memory does not hold. What cannot be read stays in
+    /// the log.
+    pub(super) fn lay_out_the_dead(&mut self) {
+        if self.dying.is_empty() {
+            return;
+        }
+        let away = |(dying, _): &(Dying, DeathReason)| match dying {
+            Dying::Slot(slot) if !slot.is_here() => Some(slot.seq),
+            _ => None,
+        };
+        let away: Vec<Seq> = self.dying.iter().filter_map(away).collect();
+        let mut read = self.read(&away).into_iter();
+        for (dying, reason) in std::mem::take(&mut self.dying) {
+            let message = match dying {
+                Dying::Message(message) => message,
+                Dying::Slot(slot) => {
+                    if !slot.is_here() {
+                        let Some(message) = read.next().flatten() else {
+                            self.queue.messages.note_unreadable();
+                            continue;
+                        };
+                        self.forget(&slot);
+                        message
+                    } else {
+                        self.forget(&slot);
+                        let Body::Here(message) = slot.body else { continue };
+                        message
+                    }
+                }
+            };
+            self.effects.deaths.push(Death { message, reason });
+        }
+    }
+}

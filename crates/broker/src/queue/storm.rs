@@ -1,0 +1,404 @@
+//! A queue whose memory is far too small, on a log that keeps and crashes, against a model that
+//! keeps everything in a sorted list: order, counts and flags agree, nothing is lost, nothing comes
+//! twice.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::prelude::*;
+
+use super::messages::Wanted;
+use super::*;
+use crate::definitions::QueueArguments;
+use crate::ids::{ConsumerId, QueueId, Seq};
+use crate::keeping_log::KeepingLog;
+use crate::log::Fetched;
+use crate::message::{FieldTable, Message, MessageBuilder};
+use std::sync::Arc;
+
+const MAX_PRIORITY: u8 = 2;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Publishes (priority, persistent, length), and room for deliveries in the same batch.
+    Turn {
+        publishes: Vec<(u8, bool, usize)>,
+        room: usize,
+        no_ack: bool,
+    },
+    Get {
+        no_ack: bool,
+    },
+    /// Settles what is out at these indices.
+    Settle(Vec<usize>, Settlement),
+    Purge,
+    PageOut(u64),
+    /// It is settled what to ask the log.
+    Ask,
+    /// The log looks.
+    Look,
+    /// Its answer comes.
+    Answer,
+    Window(usize),
+    SpillRoom(usize),
+    /// Goes back to what was in the log so many steps ago.
+    Crash(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let publish = (0..4_u8, any::<bool>(), 0..300_usize);
+    let how = prop_oneof![
+        4 => Just(Settlement::Ack),
+        1 => Just(Settlement::Reject),
+        3 => Just(Settlement::Requeue),
+    ];
+    let indices = prop::collection::vec(any::<usize>(), 1..6);
+    let windows = prop_oneof![Just(0), 1..3000_usize, Just(usize::MAX)];
+    prop_oneof![
+        8 => (prop::collection::vec(publish, 0..8), 0..6_usize, any::<bool>())
+            .prop_map(|(publishes, room, no_ack)| Step::Turn { publishes, room, no_ack }),
+        4 => any::<bool>().prop_map(|no_ack| Step::Get { no_ack }),
+        6 => (indices, how).prop_map(|(indices, how)| Step::Settle(indices, how)),
+        1 => Just(Step::Purge).boxed(),
+        3 => (0..2000_u64).prop_map(Step::PageOut),
+        3 => Just(Step::Ask),
+        3 => Just(Step::Look),
+        3 => Just(Step::Answer),
+        2 => windows.prop_map(Step::Window),
+        1 => (0..20_usize).prop_map(Step::SpillRoom),
+        2 => (0..5_usize).prop_map(Step::Crash),
+    ]
+}
+
+/// A connection with room for so many deliveries.
+#[derive(Default)]
+struct Sink {
+    room: AtomicUsize,
+    got: Mutex<Vec<(Seq, u64, bool)>>,
+}
+
+impl Outlet for Sink {
+    fn reserve(&self, _bytes: usize) -> bool {
+        let take = |room: usize| room.checked_sub(1);
+        self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+    }
+
+    fn deliver(&self, deliveries: &mut Vec<Delivery>) {
+        for one in deliveries.drain(..) {
+            self.got.lock().unwrap().push((one.seq, number(&one.message), one.redelivered));
+        }
+    }
+
+    fn cancelled(&self, _consumer: ConsumerId) {}
+}
+
+/// A message that carries a number.
+fn message(number: u64, priority: u8, persistent: bool, len: usize) -> Message {
+    // Delivery mode (bit 12) and priority (bit 11).
+    let properties = [0x18, 0x00, 1 + u8::from(persistent), priority];
+    let mut body = number.to_le_bytes().to_vec();
+    body.resize(8 + len, 0);
+    let size = body.len() as u64;
+    let mut builder = MessageBuilder::new("", "q", &properties, size, "guest", None).unwrap();
+    builder.push(&body).unwrap();
+    builder.finish().0
+}
+
+fn number(message: &Message) -> u64 {
+    u64::from_le_bytes(message.body()[..8].try_into().unwrap())
+}
+
+/// A message in the model.
+#[derive(Debug, Clone, PartialEq)]
+struct One {
+    level: u8,
+    seq: u64,
+    number: u64,
+    durable: bool,
+    len: usize,
+    returns: u32,
+    redelivered: bool,
+}
+
+/// What survives of the model.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    groups: usize,
+    durable: Vec<One>,
+    delivered: u64,
+}
+
+struct World {
+    queue: QueueHandle,
+    log: Arc<KeepingLog>,
+    window: usize,
+    /// The first acknowledges, the second does not.
+    sinks: [Arc<Sink>; 2],
+    under_way: Option<(Wanted, Option<Vec<Fetched>>)>,
+    max_length: Option<usize>,
+    // The model from here on.
+    ready: Vec<One>,
+    out: Vec<One>,
+    last_seq: u64,
+    delivered: u64,
+    numbers: u64,
+    snapshots: Vec<Snapshot>,
+}
+
+fn new_queue(max_length: Option<usize>) -> QueueHandle {
+    QueueHandle::new(QueueSpec {
+        id: QueueId(7),
+        vhost: "/".into(),
+        name: "q".into(),
+        durable: true,
+        auto_delete: false,
+        owner: None,
+        arguments: FieldTable::default(),
+        settings: QueueArguments {
+            max_priority: MAX_PRIORITY,
+            max_length: max_length.map(|most| most as u64),
+            ..QueueArguments::default()
+        },
+    })
+}
+
+impl World {
+    fn new(window: usize, max_length: Option<usize>) -> Self {
+        let mut world = Self {
+            queue: new_queue(max_length),
+            max_length,
+            log: KeepingLog::new(),
+            window,
+            sinks: [Arc::default(), Arc::default()],
+            under_way: None,
+            ready: Vec::new(),
+            out: Vec::new(),
+            last_seq: 0,
+            delivered: 0,
+            numbers: 0,
+            snapshots: Vec::new(),
+        };
+        world.subscribe();
+        world.note();
+        world
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { now: Timestamp(1), log: &*self.log, window: self.window }
+    }
+
+    fn subscribe(&mut self) {
+        self.sinks = [Arc::default(), Arc::default()];
+        let mut batch = self.queue.lock(self.context());
+        for (index, sink) in self.sinks.iter().enumerate() {
+            let spec = ConsumerSpec {
+                id: ConsumerId(index as u64),
+                outlet: sink.clone(),
+                limit: Arc::default(),
+                prefetch: 0,
+                no_ack: index == 1,
+                exclusive: false,
+                priority: 0,
+            };
+            batch.subscribe(spec).unwrap();
+        }
+        batch.finish();
+    }
+
+    fn turn(&mut self, publishes: &[(u8, bool, usize)], mut room: usize, no_ack: bool) {
+        if self.max_length.is_some() && !publishes.is_empty() {
+            // Whether a message is delivered or dropped may hang on where it is.
+            room = 0;
+        }
+        let sink = Arc::clone(&self.sinks[usize::from(no_ack)]);
+        sink.room.store(room, Ordering::SeqCst);
+        let mut batch = self.queue.lock(self.context());
+        batch.resume();
+        let first = self.numbers + 1;
+        for (index, &(priority, persistent, len)) in publishes.iter().enumerate() {
+            batch.publish(message(first + index as u64, priority, persistent, len));
+        }
+        let mut more = batch.finish().effects.load;
+        while more && sink.room.load(Ordering::SeqCst) > 0 {
+            more = self.queue.load(self.context()).effects.load;
+        }
+        sink.room.store(0, Ordering::SeqCst);
+        for &(priority, durable, len) in publishes {
+            self.numbers += 1;
+            self.last_seq += 1;
+            self.ready.push(One {
+                level: priority.min(MAX_PRIORITY),
+                seq: self.last_seq,
+                number: self.numbers,
+                durable,
+                len: len + 8,
+                returns: 0,
+                redelivered: false,
+            });
+            self.model_drop();
+        }
+        let expected: Vec<_> = (0..room).map_while(|_| self.model_pop(no_ack)).collect();
+        assert_eq!(std::mem::take(&mut *sink.got.lock().unwrap()), expected);
+    }
+
+    /// Takes the next one in the model, which goes out.
+    fn model_pop(&mut self, no_ack: bool) -> Option<(Seq, u64, bool)> {
+        let key = |one: &One| (one.level, u64::MAX - one.seq);
+        let at = (0..self.ready.len()).max_by_key(|at| key(&self.ready[*at]))?;
+        let one = self.ready.remove(at);
+        let seen = (Seq(one.seq), one.number, one.redelivered || one.returns > 0);
+        if !no_ack {
+            if one.durable {
+                self.delivered = self.delivered.max(one.seq);
+            }
+            self.out.push(one);
+        }
+        Some(seen)
+    }
+
+    /// Drops the head while the queue is too long.
+    fn model_drop(&mut self) {
+        while self.max_length.is_some_and(|most| self.ready.len() > most) {
+            self.model_pop(true);
+        }
+    }
+
+    fn get(&mut self, no_ack: bool) -> bool {
+        let mut batch = self.queue.lock(self.context());
+        let got = batch.get(no_ack).map(|got| (got.seq, number(&got.message), got.redelivered));
+        batch.finish();
+        assert_eq!(got, self.model_pop(no_ack));
+        got.is_some()
+    }
+
+    fn settle(&mut self, indices: &[usize], how: Settlement) {
+        let mut seqs = Vec::new();
+        for index in indices {
+            if self.out.is_empty() {
+                break;
+            }
+            let mut one = self.out.remove(index % self.out.len());
+            seqs.push(Seq(one.seq));
+            if how == Settlement::Requeue {
+                one.returns += 1;
+                self.ready.push(one);
+            }
+        }
+        let mut batch = self.queue.lock(self.context());
+        batch.settle(&seqs, how);
+        batch.finish();
+        if how == Settlement::Requeue {
+            self.model_drop();
+        }
+    }
+
+    fn ask(&mut self) {
+        let batch = self.queue.lock(self.context());
+        let wanted = batch.wanted();
+        drop(batch);
+        self.under_way = Some((wanted, None));
+    }
+
+    fn look(&mut self) {
+        if let Some((wanted, answer)) = &mut self.under_way {
+            *answer = Some(self.log.fetch(self.queue.spec.id, &wanted.ranges, 700));
+        }
+    }
+
+    fn answer(&mut self) {
+        let Some((wanted, Some(fetched))) = self.under_way.take() else { return };
+        let mut batch = self.queue.lock(self.context());
+        batch.loaded_ahead(&wanted, fetched);
+        batch.finish();
+    }
+
+    fn crash(&mut self, back: usize) {
+        let at = self.snapshots.len().saturating_sub(1 + back);
+        self.snapshots.truncate(at + 1);
+        let snapshot = self.snapshots[at].clone();
+        let (log, recovered) = self.log.crash(snapshot.groups);
+        (self.log, self.queue, self.under_way) = (log, new_queue(self.max_length), None);
+        let kept = recovered.queues.into_iter().next();
+        self.last_seq = kept.as_ref().map_or(0, |queue| queue.last_seq.0);
+        if let Some(kept) = kept {
+            self.queue.recover(kept);
+        }
+        self.delivered = snapshot.delivered;
+        self.out.clear();
+        self.ready = snapshot.durable;
+        for one in &mut self.ready {
+            one.redelivered = one.seq <= self.delivered;
+        }
+        self.subscribe();
+    }
+
+    fn note(&mut self) {
+        let all = self.ready.iter().chain(&self.out);
+        let durable = all.filter(|one| one.durable).cloned().collect();
+        let groups = self.log.len();
+        self.snapshots.push(Snapshot { groups, durable, delivered: self.delivered });
+    }
+
+    fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Turn { publishes, room, no_ack } => self.turn(publishes, *room, *no_ack),
+            Step::Get { no_ack } => drop(self.get(*no_ack)),
+            Step::Settle(indices, how) => self.settle(indices, *how),
+            Step::Purge => {
+                let mut batch = self.queue.lock(self.context());
+                assert_eq!(batch.purge(), self.ready.len());
+                batch.finish();
+                self.ready.clear();
+            }
+            Step::PageOut(keep) => {
+                let mut batch = self.queue.lock(self.context());
+                batch.page_out(*keep);
+                batch.finish();
+            }
+            Step::Ask => self.ask(),
+            Step::Look => self.look(),
+            Step::Answer => self.answer(),
+            Step::Window(window) => self.window = *window,
+            Step::SpillRoom(room) => self.log.set_spill_room(*room),
+            Step::Crash(back) => self.crash(*back),
+        }
+        self.check();
+        self.note();
+    }
+
+    fn check(&self) {
+        let counts = self.queue.counts();
+        let expected = (self.ready.len(), self.out.len(), 0);
+        assert_eq!((counts.ready, counts.unacked, counts.unreadable), expected);
+        let state = self.queue.state();
+        state.messages.check();
+        let bytes: usize = self.ready.iter().map(|one| one.len).sum();
+        assert_eq!(state.messages.ready_bytes(), bytes as u64);
+        let all = self.ready.iter().chain(&self.out);
+        assert_eq!(self.log.messages(), all.filter(|one| one.durable).count());
+    }
+
+    /// Takes all that is left: after that nothing is anywhere.
+    fn drain(&mut self) {
+        while self.get(true) {}
+        self.settle(&vec![0; self.out.len()], Settlement::Ack);
+        self.check();
+        assert_eq!(self.log.spilled(), 0);
+        assert_eq!(self.queue.state().messages.bytes(), 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_the_model(
+        window in 0..2000_usize,
+        max_length in prop::option::weighted(0.3, 0..12_usize),
+        steps in prop::collection::vec(step(), 0..120),
+    ) {
+        let mut world = World::new(window, max_length);
+        for step in &steps {
+            world.apply(step);
+        }
+        world.drain();
+    }
+}
