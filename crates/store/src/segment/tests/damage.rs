@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::format::{self, RecordHead, Trailer};
 use super::super::index;
 use super::super::{Damage, Segment, SegmentError, Space, check, file_name, inspect, salvage};
-use super::{Written, find, head, read_all, small};
+use super::{Author, Written, find, head, read_all, small};
 use crate::memory_disk::MemoryDisk;
 
 /// Opens a damaged segment: each record is as it was written, or lies in `damaged` and is told.
@@ -159,6 +159,45 @@ fn a_record_in_a_wrong_place_is_none() {
     disk.put(&file_name(9), &other);
     assert!(matches!(Segment::open(&disk, 9), Err(SegmentError::Misplaced { id: 9, found: 8 })));
 }
+
+#[test]
+fn a_message_that_holds_records_is_one_message() {
+    let disk = MemoryDisk::default();
+    let mut author = Author::new(&disk, 7, 1 << 20);
+    author.add(head(1, 0, 1), 100);
+    let first = author.written[0].places[0].clone();
+    let mut writer = author.writer;
+    // What would be at this place of a file of this id, had it been written earlier.
+    let copy = format::Head {
+        record: head(1, 0, 2),
+        is_reference: false,
+        data_len: 8,
+        data_crc: crc32c(&[1; 8]),
+        extent: 0,
+    };
+    let mut forged = format::encode_head(&copy, 7, first.start).to_vec();
+    forged.extend([1; 8]);
+    writer.add(&head(1, 0, 2), &forged.repeat(4)).unwrap();
+    writer.finish().unwrap();
+    let mut bytes = disk.bytes(&file_name(7));
+    bytes[first.end as usize] ^= 1;
+    disk.put(&file_name(7), &bytes);
+    let (segment, runs, _) = Segment::open(&disk, 7).unwrap();
+    let wanted = find(&segment, &runs, &head(1, 0, 2)).unwrap();
+    assert!(wanted.is_err(), "what lies within another message is no record");
+}
+
+#[test]
+fn an_index_with_a_run_of_nothing_is_refused() {
+    // No extents; queue 1, level 0, seqs 5 to 5, no granules, no references, and one seq.
+    let mut live = Vec::new();
+    roaring::RoaringBitmap::from([0]).serialize_into(&mut live).unwrap();
+    let with_seqs = [&[0, 1, 1, 0, 5, 5, 0, 0, 1, live.len() as u8], &live[..]].concat();
+    assert_eq!(index::decode(&with_seqs, 1, 1 << 20).err(), Some(NO_FIT));
+    assert!(index::decode(&[0, 1, 1, 0, 5, 5, 0, 0, 0], 1, 1 << 20).is_err());
+}
+
+const NO_FIT: &str = "seqs that do not fit their run";
 
 #[test]
 fn a_newer_format_is_refused() {
