@@ -6,8 +6,8 @@
 
 mod alarms;
 mod clock;
+pub mod durable;
 mod fatal;
-#[cfg_attr(not(test), expect(dead_code, reason = "started with the store, once there is one"))]
 mod loading;
 mod net;
 mod options;
@@ -22,13 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leveret_broker::broker::Broker;
-use leveret_broker::log::NoLog;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use options::{Durability, Options, StoreOptions};
 
+use durable::{OpenedLog, Running, StoreLog};
 use net::listener::{accept, listen};
 use net::mailbox::Notice;
 use shared::Shared;
@@ -45,16 +45,7 @@ pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
-    close_log: Mutex<Option<CloseLog>>,
-}
-
-/// Makes all that was appended to the log durable and closes it; blocks on the disk.
-type CloseLog = Box<dyn FnOnce() + Send>;
-
-/// A broker as its log has kept it.
-struct Opened {
-    broker: Broker,
-    close_log: CloseLog,
+    running: Mutex<Option<Running>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -66,7 +57,7 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Starts to listen and serve. The error names the address that cannot be listened on.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let Opened { broker, close_log } = open_broker(&options).await?;
+        let (log, broker) = open_broker(&options).await?;
         add_defaults(&broker, &options);
         let mut listeners = Vec::new();
         for address in &options.amqp_listen {
@@ -77,6 +68,7 @@ impl Server {
         }
         let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared::new(broker, options));
+        let running = Running::start(&log, &shared)?;
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
             tokio::spawn(watch_alarm(Arc::clone(&shared))),
@@ -84,8 +76,8 @@ impl Server {
         for listener in listeners {
             tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
         }
-        let close_log = Mutex::new(Some(close_log));
-        Ok(Self { shared, addresses, tasks, close_log })
+        let running = Mutex::new(Some(running));
+        Ok(Self { shared, addresses, tasks, running })
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
@@ -138,11 +130,11 @@ impl Server {
 
     /// Closes the log, once.
     async fn close_log(&self) {
-        let close = self.close_log.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(close) = close
-            && let Err(error) = tokio::task::spawn_blocking(close).await
-        {
-            tracing::error!(%error, "the log was not closed in good order");
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return };
+        let stopped = tokio::task::spawn_blocking(|| running.stop()).await;
+        if let Err(error) = stopped.map_err(std::io::Error::other).and_then(|stopped| stopped) {
+            tracing::error!(%error, "the log was not closed in good order; the next start repairs");
         }
     }
 }
@@ -153,11 +145,24 @@ impl Drop for Server {
     }
 }
 
-/// Opens the log, and makes the broker of what it has kept.
-async fn open_broker(_options: &Options) -> std::io::Result<Opened> {
-    let broker = Broker::new(Arc::new(NoLog::default()), seed()?);
-    // What is kept nowhere needs no closing.
-    Ok(Opened { broker, close_log: Box::new(|| {}) })
+/// Opens the data directory, and makes the broker of what it has kept.
+async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broker)> {
+    let (store, seed) = (options.store.clone(), seed()?);
+    let memory = options.memory_high_watermark_bytes;
+    let open = move || {
+        let opened = durable::open(&store)?;
+        let OpenedLog { log, recovered, report } = opened;
+        durable::tell(&store, &report);
+        let broker = Broker::recover(log.clone(), seed, recovered, clock::now());
+        for queue in broker.orphans() {
+            tracing::error!(queue = queue.0, "messages of a queue that is not defined are kept");
+        }
+        broker.set_memory_budget(memory);
+        Ok((log, broker))
+    };
+    let opened: Result<_, leveret_store::OpenError> =
+        tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)?;
+    opened.map_err(std::io::Error::other)
 }
 
 /// Gives a broker without a vhost, or without a user, its first.

@@ -16,10 +16,12 @@ use leveret_broker::log::{
     Entry, Fetched, Log, Position, Recovered, RecoveredQueue, SeqRange, Wake,
 };
 use leveret_broker::message::Message;
-use leveret_store::disk::Disk;
-use leveret_store::{Group, OpenError, Opened, Options, Store, Target};
+use leveret_store::disk::{Disk, RealDisk};
+use leveret_store::{Group, OpenError, Opened, Options, Report, Store, Target};
 
-pub use running::Running;
+pub(crate) use running::Running;
+
+use crate::options::{Durability, StoreOptions};
 
 /// A log that keeps what it is given.
 #[derive(Debug)]
@@ -35,19 +37,18 @@ pub struct OpenedLog {
     /// What it kept.
     pub recovered: Recovered,
     /// What opening found and did.
-    pub report: leveret_store::Report,
+    pub report: Report,
 }
 
 fn places(seqs: &[SeqRange]) -> Vec<leveret_store::SeqRange> {
-    let place = |range: &SeqRange| leveret_store::SeqRange { first: range.first.0, last: range.last.0 };
+    let place =
+        |range: &SeqRange| leveret_store::SeqRange { first: range.first.0, last: range.last.0 };
     seqs.iter().map(place).collect()
 }
 
 fn decode<'a, T: serde::Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, OpenError> {
-    postcard::from_bytes(bytes).map_err(|error| OpenError::Damaged {
-        what: what.to_owned(),
-        why: error.to_string(),
-    })
+    postcard::from_bytes(bytes)
+        .map_err(|error| OpenError::Damaged { what: what.to_owned(), why: error.to_string() })
 }
 
 fn recovered_queue(queue: leveret_store::RecoveredQueue) -> RecoveredQueue {
@@ -65,6 +66,34 @@ fn recovered_queue(queue: leveret_store::RecoveredQueue) -> RecoveredQueue {
         body_bytes: queue.weight,
         returns: queue.returns.into_iter().map(|(seq, count)| (Seq(seq), count)).collect(),
         delivered: Seq(queue.delivered),
+    }
+}
+
+/// Opens the data directory that the options name.
+pub(crate) fn open(options: &StoreOptions) -> Result<OpenedLog, OpenError> {
+    let durability = match options.durability {
+        Durability::Sync => leveret_store::Durability::Sync,
+        Durability::Os => leveret_store::Durability::Os,
+    };
+    let settings = Options {
+        durability,
+        log_file_size: options.log_file_bytes,
+        log_files: options.log_files_max,
+        ..Options::default()
+    };
+    StoreLog::open(Arc::new(RealDisk::new(&options.data_dir)), settings)
+}
+
+/// Tells what opening found.
+pub(crate) fn tell(options: &StoreOptions, report: &Report) {
+    let data_dir = options.data_dir.display();
+    let Report { batches, records, queues, messages, segments, .. } = report;
+    tracing::info!(%data_dir, queues, messages, segments, batches, records, "data directory opened");
+    if let Some((batch, len)) = report.torn {
+        tracing::info!(batch, len, "the torn end of the log was cut: it was never confirmed");
+    }
+    for damage in &report.damages {
+        tracing::error!(%damage, "damage in the data directory; `leveret store check` says more");
     }
 }
 
