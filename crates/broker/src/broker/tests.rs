@@ -476,3 +476,87 @@ fn a_level_that_the_queue_no_longer_has_is_its_highest() {
     assert_eq!(after.get("q"), None, "the log has none of them");
     assert_eq!(after.queue("q").counts().unreadable, 3);
 }
+
+#[test]
+fn many_that_are_out_are_not_in_memory_and_die_in_order() {
+    let world = World::new();
+    world.declare("dead", false, &[]);
+    let dead_letters =
+        [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text("dead"))];
+    world.declare("q", true, &dead_letters);
+    world.broker.set_memory_budget(1);
+    let queue = world.queue("q");
+    let bodies: Vec<String> = (0..40).map(|index| large(&format!("{index}"))).collect();
+    world.publish("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let get = || world.broker.get(&queue, false, world.now);
+    let out: Vec<_> = std::iter::from_fn(get).map(|got| got.seq).collect();
+    assert_eq!(out.len(), 40);
+    assert!(world.broker.memory_bytes() < 100_000, "{}", world.broker.memory_bytes());
+    world.broker.settle(&queue, &out, Settlement::Reject, world.now);
+    let died: Vec<_> = std::iter::from_fn(|| world.get("dead")).collect();
+    assert_eq!(died, (0..40).map(|index| index.to_string()).collect::<Vec<_>>());
+    assert_eq!((world.log.messages(), world.log.spilled()), (0, 0));
+}
+
+#[test]
+fn how_often_a_message_came_back_is_not_forgotten() {
+    let world = World::new();
+    let limit = [("x-queue-type", text("quorum")), ("x-delivery-limit", FieldValue::I32(3))];
+    world.declare("q", true, &limit);
+    let (a, b) = (large("a"), large("b"));
+    world.publish("q", &[&a, &b]);
+    let cycle = |world: &World| {
+        let queue = world.queue("q");
+        let get = || world.broker.get(&queue, false, world.now);
+        let out: Vec<_> = std::iter::from_fn(get).map(|got| got.seq).collect();
+        world.broker.settle(&queue, &out, Settlement::Requeue, world.now);
+        queue.counts().ready
+    };
+    assert_eq!([cycle(&world), cycle(&world)], [2, 2]);
+    let after = world.crashed();
+    // Both come into memory, the second leaves it again.
+    let queue = after.queue("q");
+    let context = Context { now: after.now, log: &*after.log, window: usize::MAX };
+    after.consume("q", &Sink::with_room(0), false);
+    after.load_all();
+    let mut batch = queue.lock(context);
+    assert!(batch.page_out(1));
+    drop(batch);
+    assert_eq!([cycle(&after), cycle(&after)], [2, 0]);
+}
+
+#[test]
+fn nobody_waits_for_ever_when_several_threads_read() {
+    const MESSAGES: usize = 1500;
+    let world = World::new();
+    world.declare("q", true, &[]);
+    world.broker.set_memory_budget(1);
+    let body = |index: usize| format!("{index:<1024}");
+    let publish = |index: usize| world.publish("q", &[&body(index)]);
+    (0..MESSAGES / 3).for_each(publish);
+    let sink = Sink::with_room(usize::MAX);
+    world.consume("q", &sink, true);
+    let published = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (MESSAGES / 3..MESSAGES).for_each(publish);
+            published.store(true, Ordering::SeqCst);
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // Who finds nothing to do after the last publish is not needed: another one that is
+                // at it sees to what it asks for.
+                loop {
+                    let last = published.load(Ordering::SeqCst);
+                    if !world.broker.load_next(world.now) && last {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
+            });
+        }
+    });
+    let got: Vec<String> = sink.take().into_iter().map(|(body, _)| body).collect();
+    assert_eq!(got, (0..MESSAGES).map(|index| index.to_string()).collect::<Vec<_>>());
+    assert_eq!((world.log.messages(), world.broker.memory_bytes()), (0, 0));
+}

@@ -402,3 +402,17 @@ proptest! {
         world.drain();
     }
 }
+
+#[test]
+fn an_answer_that_was_overtaken_takes_nothing_out() {
+    let mut world = World::new(0, None);
+    world.apply(&Step::Turn { publishes: vec![(0, false, 10); 3], room: 0, no_ack: false });
+    world.apply(&Step::Window(usize::MAX));
+    world.apply(&Step::Ask);
+    // This brings all of them into memory.
+    world.apply(&Step::Get { no_ack: true });
+    world.apply(&Step::Look);
+    world.apply(&Step::PageOut(0));
+    world.apply(&Step::Answer);
+    world.drain();
+}
