@@ -82,7 +82,6 @@ impl Shared {
     }
 
     /// Raises or ends the alarm for too little space on the disk.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the store, once there is one"))]
     pub(crate) fn set_disk_alarm(&self, on: bool) {
         match (self.set_alarm(Alarm::Disk, on), on) {
             (true, true) => tracing::warn!("disk alarm: publishers are blocked"),

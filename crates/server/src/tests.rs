@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use leveret_broker::log::NoLog;
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 
 use super::*;
@@ -11,6 +11,28 @@ use super::*;
 fn options() -> Options {
     let amqp_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     Options { amqp_listen, default_user: "somebody".to_owned(), ..Options::default() }
+}
+
+/// A data directory that goes with its test.
+struct DataDir(std::path::PathBuf);
+
+impl DataDir {
+    fn new(name: &str) -> Self {
+        let name = format!("leveret-server-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn options(&self) -> Options {
+        let mut options = options();
+        options.store.data_dir = self.0.clone();
+        options
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]
@@ -29,21 +51,26 @@ fn only_a_broker_without_users_and_vhosts_gets_the_defaults() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn the_log_is_closed_once_when_all_connections_are_gone() {
-    const NEVER: usize = usize::MAX;
-    let server = Server::start(options()).await.unwrap();
+async fn a_shutdown_closes_connections_and_frees_the_data_directory() {
+    let data = DataDir::new("shutdown");
+    let server = Server::start(data.options()).await.unwrap();
     let mut client = TcpStream::connect(server.amqp_addresses()[0]).unwrap();
     client.write_all(&PROTOCOL_HEADER).unwrap();
     let mut start = [0; 64];
     client.read_exact(&mut start).unwrap();
-    let open = Arc::new(AtomicUsize::new(NEVER));
-    let (shared, seen) = (Arc::clone(&server.shared), Arc::clone(&open));
-    assert_eq!(shared.connection_count(), 1);
-    *server.close_log.lock().unwrap() = Some(Box::new(move || {
-        assert_eq!(seen.swap(shared.connection_count(), Ordering::SeqCst), NEVER, "closed once");
-    }));
+    assert_eq!(server.shared.connection_count(), 1);
+    let second = Server::start(data.options()).await.unwrap_err().to_string();
+    assert!(second.contains("in use by process"), "{second}");
     server.shutdown().await;
     server.shutdown().await;
-    assert_eq!(open.load(Ordering::SeqCst), 0);
+    assert_eq!(server.shared.connection_count(), 0);
     assert!(client.read_to_end(&mut Vec::new()).is_ok());
+    drop(server);
+    let mut options = data.options();
+    options.default_user = "another".to_owned();
+    let again = Server::start(options).await.unwrap();
+    let broker = &again.shared.broker;
+    assert!(broker.authenticate("somebody", b"guest").is_some(), "the first user is kept");
+    assert!(broker.authenticate("another", b"guest").is_none(), "there was a user");
+    again.shutdown().await;
 }

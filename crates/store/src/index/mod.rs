@@ -62,8 +62,18 @@ impl Index {
     }
 
     pub(crate) fn settle(&mut self, id: QueueId, seqs: &[SeqRange], segments: &mut Segments) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let last = seqs.last().map_or(0, |range| range.last);
+        let known = self.queues.contains_key(&id);
+        if !known && last == Seq::MAX {
+            return;
+        }
+        let queue = self.queue(id);
+        if last < Seq::MAX {
+            // Places of messages that are not durable are given, too.
+            queue.last_seq = queue.last_seq.max(last);
+        }
         let before = queue.tail.len();
+        let Some(queue) = self.queues.get_mut(&id) else { return };
         for range in seqs {
             queue.settle(range.first, range.last, segments);
         }

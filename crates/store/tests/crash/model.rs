@@ -68,6 +68,7 @@ impl State {
             }
             Change::Settle { queue, first, last } => {
                 let queue = self.queues.entry(*queue).or_default();
+                queue.last_seq = queue.last_seq.max(*last);
                 queue.messages.retain(|seq, _| !(*first..=*last).contains(seq));
                 queue.returns.retain(|seq, _| !(*first..=*last).contains(seq));
             }

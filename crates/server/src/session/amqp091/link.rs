@@ -151,7 +151,8 @@ impl Link {
     }
 
     /// Hands all that was gathered to the queues: publishes first, then settlements. The position
-    /// at which the publishes are durable.
+    /// at which all of it is durable: what a client acknowledged before a publish is as sure as that
+    /// once the publish is confirmed.
     pub(super) fn flush(&mut self) -> Position {
         let mut position = Position::START;
         if !self.outgoing.is_empty() {
@@ -161,11 +162,11 @@ impl Link {
             self.rejected.extend(flushed.rejected.into_iter().map(unmark));
             self.shared.check_memory(self.now);
         }
-        self.appended = self.appended.max(position);
         for group in std::mem::take(&mut self.settling) {
             let settled = self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
-            self.appended = self.appended.max(settled);
+            position = position.max(settled);
         }
+        self.appended = self.appended.max(position);
         // After the settlements: what returned goes out again before what stands behind it.
         for (channel, limit, count) in std::mem::take(&mut self.releases) {
             if limit.release(count) {
