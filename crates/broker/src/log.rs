@@ -92,7 +92,8 @@ pub enum Entry {
         /// The messages.
         returns: Vec<(Seq, u32)>,
     },
-    /// Messages up to this place may have been delivered: after a restart they are redelivered.
+    /// Messages up to this place may have been delivered, and none behind it: after a restart they
+    /// are redelivered.
     Delivered {
         /// The queue.
         queue: QueueId,

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The binary with an environment that holds nothing of ours.
 fn leveret() -> Command {
@@ -118,7 +119,10 @@ fn a_variable_of_ours_that_is_unknown_is_a_warning() {
 fn a_taken_port_is_named_with_a_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = leveret().args(["server", "--amqp-listen", &address]).output().unwrap();
+    let data = data_dir();
+    let mut command = leveret();
+    command.args(["server", "--amqp-listen", &address, "--data-dir"]).arg(data);
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains(&format!("cannot listen on {address}: ")), "{text}");
@@ -126,9 +130,18 @@ fn a_taken_port_is_named_with_a_way_out() {
     assert!(!text.contains("panicked"), "{text}");
 }
 
+/// A data directory for one server: no other process may have it.
+fn data_dir() -> PathBuf {
+    static SERVERS: AtomicUsize = AtomicUsize::new(0);
+    let number = SERVERS.fetch_add(1, Ordering::Relaxed);
+    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{number}"));
+    let _ = std::fs::remove_dir_all(&data);
+    data
+}
+
 /// A broker on a free port, with its `ready` line read.
 fn serve(arguments: &[&str]) -> (Child, String) {
-    let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("data");
+    let data = data_dir();
     let mut child = leveret()
         .args(arguments)
         .args(["--amqp-listen", "127.0.0.1:0", "--data-dir"])

@@ -98,6 +98,7 @@ impl Server {
             task.abort();
         }
         self.close_connections().await;
+        self.shared.broker.settle_marks(clock::now());
         self.close_log().await;
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::Fatal;
 use crate::store::{Committed, Store, Upkeep};
@@ -16,8 +16,8 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long the writer waits for each file that the log has too many, and at most.
 const SLOW: Duration = Duration::from_millis(20);
 const SLOW_MAX: Duration = Duration::from_millis(500);
-/// How often space of segments is given back.
-const RECLAIM: Duration = Duration::from_secs(1);
+/// In which of its rounds upkeep gives space of segments back: once a second, when it is idle.
+const RECLAIM_EACH: u32 = 10;
 
 /// What the threads tell.
 pub trait Events: Send + Sync {
@@ -89,12 +89,10 @@ fn write(store: &Store, events: &Arc<dyn Events>, failed: &AtomicBool) {
 
 fn keep(store: &Store, events: &Arc<dyn Events>) {
     let mut trouble = Trouble { events: Arc::clone(events), told: false };
-    let mut reclaimed = Instant::now();
+    let mut round = 0_u32;
     while !store.is_stopping() {
-        let reclaim = reclaimed.elapsed() >= RECLAIM;
-        if reclaim {
-            reclaimed = Instant::now();
-        }
+        round = round.wrapping_add(1);
+        let reclaim = round.is_multiple_of(RECLAIM_EACH);
         match store.upkeep(reclaim) {
             Ok(Upkeep::Idle) => {
                 trouble.tell(None);

@@ -21,20 +21,20 @@ impl Broker {
         consumer_priority(arguments, Resource::Queue(queue, &who.vhost))
     }
 
-    /// Adds a consumer to a queue; deliveries may reach its outlet before this returns.
+    /// Adds a consumer to a queue. Deliveries may reach its outlet before this returns, but must
+    /// not reach its client before the position is durable: then the log knows that they may have.
     pub fn consume(
         &self,
         queue: &Arc<QueueHandle>,
         consumer: ConsumerSpec,
         now: Timestamp,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Position, Refusal> {
         let mut batch = queue.lock(self.context(now));
         if batch.is_deleted() {
             return Err(Refusal::not_found(queue.resource()));
         }
         batch.subscribe(consumer)?;
-        self.finished(queue, batch.finish(), now);
-        Ok(())
+        Ok(self.finished(queue, batch.finish(), now))
     }
 
     /// Removes a consumer, and an auto-delete queue with its last one. Its unacknowledged
@@ -48,11 +48,17 @@ impl Broker {
         }
     }
 
-    /// Takes one message from a queue.
+    /// Takes one message from a queue. It must not reach its client before its position is durable,
+    /// as with [`Self::consume`].
     pub fn get(&self, queue: &Arc<QueueHandle>, no_ack: bool, now: Timestamp) -> Option<Got> {
         let mut batch = queue.lock(self.context(now));
-        let got = batch.get(no_ack);
-        self.finished(queue, batch.finish(), now);
+        let mut got = batch.get(no_ack);
+        let position = self.finished(queue, batch.finish(), now);
+        if let Some(got) = &mut got
+            && !no_ack
+        {
+            got.position = position;
+        }
         got
     }
 

@@ -65,6 +65,18 @@ impl Broker {
         with(&self.topology().commands())
     }
 
+    /// Before a stop in good order, when all connections are gone: notes that no message is out any
+    /// more, so that only those that were come back as redelivered.
+    pub fn settle_marks(&self, now: Timestamp) {
+        for vhost in self.topology().vhosts.values() {
+            for queue in vhost.queues.values().filter(|queue| queue.is_durable()) {
+                let mut batch = queue.lock(self.context(now));
+                batch.settle_marks();
+                self.finished(queue, batch.finish(), now);
+            }
+        }
+    }
+
     /// Whether there is any user.
     pub fn has_users(&self) -> bool {
         !self.topology().users.is_empty()

@@ -78,6 +78,8 @@ pub struct Got {
     pub message: Message,
     /// Ready messages behind it.
     pub remaining: usize,
+    /// When it may leave.
+    pub position: Position,
 }
 
 /// A locked queue with the operations of one turn.
@@ -264,6 +266,7 @@ impl<'a> Batch<'a> {
         }
         self.expire();
         self.touch();
+        self.least = self.least.max(self.queue.delivered.position);
         self.queue.consumers.add(consumer);
         Ok(())
     }
@@ -292,6 +295,8 @@ impl<'a> Batch<'a> {
             // Only now is it known whether it has.
             self.expire();
         }
+        self.queue.delivered.polled |= self.handle.is_durable() && !no_ack;
+        self.least = self.least.max(self.queue.delivered.position);
         let slot = self.queue.messages.pop()?;
         // What the head held back may be due.
         self.expire();
@@ -300,6 +305,7 @@ impl<'a> Batch<'a> {
             redelivered: slot.was_out(),
             message: slot.message()?.clone(),
             remaining: self.queue.messages.ready(),
+            position: Position::START,
         };
         if no_ack {
             self.forget(&slot);
@@ -350,9 +356,20 @@ impl<'a> Batch<'a> {
         ready
     }
 
+    /// Before a stop in good order, when nobody has messages any more: each knows by itself whether
+    /// it was out.
+    pub(crate) fn settle_marks(&mut self) {
+        let through = self.queue.messages.redelivered_through();
+        self.queue.delivered.polled = false;
+        if let Some(through) = self.queue.delivered.settle(through) {
+            self.entries.mark(through);
+        }
+    }
+
     /// What the batch has for the log so far, for a caller that appends it together with more.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
-        self.entries.take(&mut self.queue.delivered)
+        let watched = self.queue.delivered.polled || !self.queue.consumers.is_empty();
+        self.entries.take(&mut self.queue.delivered, watched)
     }
 
     /// Notes when the deletion is durable: what is published to the queue from now on vanishes, but

@@ -5,8 +5,66 @@
 
 use super::messages::normalise;
 use crate::ids::{QueueId, Seq, Timestamp};
-use crate::log::{Entry, SeqRange};
+use crate::log::{Entry, Position, SeqRange};
 use crate::message::Message;
+
+/// How far ahead of deliveries it is logged that they may have happened, so that a delivery need
+/// not wait for the log; also, how far off the flag may be after a crash.
+const AHEAD: u64 = 65_536;
+
+/// Up to where deliveries of a queue may have happened, as the log knows it.
+///
+/// A delivery leaves before anything of its batch is durable. So what is logged runs ahead: a
+/// message of a queue that has consumers is marked in the group of its own publish, and what is
+/// there when the first consumer comes is marked before that is answered.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    /// What the log knows.
+    marked: u64,
+    /// The highest place that went out.
+    out: u64,
+    /// The highest place that a durable message got.
+    last_durable: u64,
+    /// Somebody gets messages from it.
+    pub(super) polled: bool,
+    /// When what is marked is durable.
+    pub(super) position: Position,
+    /// There is a mark in the batch.
+    is_new: bool,
+}
+
+impl Delivered {
+    /// As it was when the log ended.
+    pub(super) fn recover(marked: Seq, last: Seq) -> Self {
+        Self { marked: marked.0, last_durable: last.0, ..Self::default() }
+    }
+
+    /// The place to log, if the log knows too little.
+    fn mark(&mut self) -> Option<Seq> {
+        let least = self.last_durable.min(self.out.saturating_add(AHEAD / 2));
+        if self.marked >= least {
+            return None;
+        }
+        self.marked = self.last_durable.min(self.out.saturating_add(AHEAD));
+        self.is_new = true;
+        Some(Seq(self.marked))
+    }
+
+    /// The batch was appended there.
+    pub(super) fn appended(&mut self, position: Position) {
+        if std::mem::take(&mut self.is_new) {
+            self.position = position;
+        }
+    }
+
+    /// The mark for a stop in good order, after which every message knows by itself whether it was
+    /// out: `through` is what was not known before.
+    pub(super) fn settle(&mut self, through: Seq) -> Option<Seq> {
+        let changed = self.marked != through.0;
+        self.marked = through.0;
+        changed.then_some(through)
+    }
+}
 
 /// The durable changes of one queue in one batch.
 #[derive(Debug)]
@@ -21,6 +79,8 @@ pub(super) struct Entries {
     returns: Vec<(Seq, u32)>,
     /// The highest place that went out.
     delivered: Seq,
+    /// What the log is to know in any case.
+    marked: Option<Seq>,
     dropped: bool,
 }
 
@@ -34,6 +94,7 @@ impl Entries {
             settled: Vec::new(),
             returns: Vec::new(),
             delivered: Seq(0),
+            marked: None,
             dropped: false,
         }
     }
@@ -93,14 +154,19 @@ impl Entries {
         self.delivered = self.delivered.max(seq);
     }
 
+    /// Deliveries happened up to this place, and not beyond.
+    pub(super) fn mark(&mut self, through: Seq) {
+        self.marked = Some(through);
+    }
+
     /// The queue is gone.
     pub(super) fn drop_queue(&mut self) {
         self.dropped = true;
     }
 
-    /// All of it, in an order that a replay can follow. `delivered` is up to where deliveries were
-    /// logged before.
-    pub(super) fn take(&mut self, delivered: &mut Seq) -> Vec<Entry> {
+    /// All of it, in an order that a replay can follow. `watched` says that somebody may be given
+    /// messages.
+    pub(super) fn take(&mut self, delivered: &mut Delivered, watched: bool) -> Vec<Entry> {
         let queue = self.queue;
         let batch = std::mem::replace(self, Self::new(queue));
         if batch.dropped {
@@ -112,6 +178,9 @@ impl Entries {
         } else if batch.holes > 0 {
             entries.retain(|entry| matches!(entry, Entry::Publish { .. }));
         }
+        if let Some(Entry::Publish { seq, .. }) = entries.last() {
+            delivered.last_durable = seq.0;
+        }
         // What came back may have been dropped after that.
         if !batch.returns.is_empty() {
             entries.push(Entry::Return { queue, returns: batch.returns });
@@ -121,9 +190,11 @@ impl Entries {
             normalise(&mut seqs);
             entries.push(Entry::Settle { queue, seqs });
         }
-        if batch.delivered > *delivered {
-            *delivered = batch.delivered;
-            entries.push(Entry::Delivered { queue, through: batch.delivered });
+        delivered.out = delivered.out.max(batch.delivered.0);
+        if let Some(through) = batch.marked {
+            entries.push(Entry::Delivered { queue, through });
+        } else if watched && let Some(through) = delivered.mark() {
+            entries.push(Entry::Delivered { queue, through });
         }
         entries
     }

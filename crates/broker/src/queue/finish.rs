@@ -50,6 +50,7 @@ impl<'a> Batch<'a> {
     /// Deliveries leave before the unlock, so that they come in order, and after the append, so
     /// that what is done with them stands behind it in the log.
     fn release(mut self, position: Position) -> (&'a QueueHandle, Finished) {
+        self.queue.delivered.appended(position);
         self.queue.consumers.flush();
         let alarm = self.alarm();
         let memory_change = self.queue.messages.bytes() as i64 - self.bytes_before as i64;

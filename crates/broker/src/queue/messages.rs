@@ -211,6 +211,11 @@ impl Messages {
         self.unacked.len()
     }
 
+    /// Up to here all may have been out before the start.
+    pub(super) fn redelivered_through(&self) -> Seq {
+        self.away.redelivered_through
+    }
+
     /// How many messages were taken out because the log could not give them back.
     pub(super) fn unreadable(&self) -> u64 {
         self.unreadable

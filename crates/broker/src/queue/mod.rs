@@ -23,11 +23,12 @@ pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub use finish::{Effects, Finished, finish_all};
 
 use consumers::Consumers;
+use entries::Delivered;
 use messages::Messages;
 
 use crate::definitions::QueueSpec;
 use crate::error::{Refusal, Resource};
-use crate::ids::{ConnectionId, Seq, Timestamp};
+use crate::ids::{ConnectionId, Timestamp};
 use crate::log::{Log, Position, RecoveredQueue};
 
 /// What a batch needs from outside of the queue.
@@ -52,7 +53,7 @@ struct Queue {
     /// When that is durable.
     deleted_at: Position,
     /// Up to where the log knows that messages were out.
-    delivered: Seq,
+    delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
 }
@@ -90,7 +91,7 @@ impl QueueHandle {
             consumers: Consumers::new(spec.settings.single_active_consumer),
             deleted: false,
             deleted_at: Position::START,
-            delivered: Seq(0),
+            delivered: Delivered::default(),
             used_at: Timestamp(0),
         };
         Self {
@@ -104,7 +105,7 @@ impl QueueHandle {
     /// Gives a queue that was just made the messages that the log kept of it.
     pub(crate) fn recover(&self, recovered: RecoveredQueue) {
         let mut state = self.state();
-        state.delivered = recovered.delivered;
+        state.delivered = Delivered::recover(recovered.delivered, recovered.last_seq);
         state.messages.recover(recovered);
     }
 

@@ -320,10 +320,16 @@ impl World {
         (self.log, self.queue, self.under_way) = (log, new_queue(self.max_length), None);
         let kept = recovered.queues.into_iter().next();
         self.last_seq = kept.as_ref().map_or(0, |queue| queue.last_seq.0);
+        // What was out must be known; what the log knows beyond that may have been.
+        self.delivered = snapshot.delivered;
         if let Some(kept) = kept {
+            let marked = kept.delivered.0;
+            let out =
+                snapshot.durable.iter().map(|one| one.seq).filter(|seq| *seq <= self.delivered);
+            assert!(out.max().unwrap_or(0) <= marked, "{:?} of {marked}", self.delivered);
+            self.delivered = marked;
             self.queue.recover(kept);
         }
-        self.delivered = snapshot.delivered;
         self.out.clear();
         self.ready = snapshot.durable;
         for one in &mut self.ready {

@@ -75,10 +75,17 @@ pub(crate) fn open(options: &StoreOptions) -> Result<OpenedLog, OpenError> {
         Durability::Sync => leveret_store::Durability::Sync,
         Durability::Os => leveret_store::Durability::Os,
     };
+    let mut seed = [0; 16];
+    let chance = |error| OpenError::Io {
+        doing: "get random bytes".to_owned(),
+        error: std::io::Error::other(error),
+    };
+    getrandom::fill(&mut seed).map_err(chance)?;
     let settings = Options {
         durability,
         log_file_size: options.log_file_bytes,
         log_files: options.log_files_max,
+        seed,
         ..Options::default()
     };
     StoreLog::open(Arc::new(RealDisk::new(&options.data_dir)), settings)
@@ -88,7 +95,8 @@ pub(crate) fn open(options: &StoreOptions) -> Result<OpenedLog, OpenError> {
 pub(crate) fn tell(options: &StoreOptions, report: &Report) {
     let data_dir = options.data_dir.display();
     let Report { batches, records, queues, messages, segments, .. } = report;
-    tracing::info!(%data_dir, queues, messages, segments, batches, records, "data directory opened");
+    let what = "data directory opened";
+    tracing::info!(%data_dir, queues, messages, segments, batches, records, "{what}");
     if let Some((batch, len)) = report.torn {
         tracing::info!(batch, len, "the torn end of the log was cut: it was never confirmed");
     }

@@ -88,8 +88,7 @@ impl Index {
     }
 
     pub(crate) fn delivered(&mut self, id: QueueId, through: Seq) {
-        let queue = self.queue(id);
-        queue.delivered = queue.delivered.max(through);
+        self.queue(id).delivered = through;
     }
 
     /// Forgets a queue. Its spilled messages are not looked at: their owner forgets them.

@@ -1,8 +1,8 @@
 //! Reading the log again: every whole batch from a given number on.
 //!
 //! Batch n + 1 is written once n is durable. So a batch that is not whole with none behind it is a
-//! torn end, never confirmed, and is cut; with one behind it, it was whole once, and is damage: what
-//! is whole of it is used, the rest is reported.
+//! torn end, never confirmed, and is cut; with one behind it, it was whole once, and is damage:
+//! what is whole of it is used, the rest is reported.
 
 use std::io;
 
@@ -282,7 +282,7 @@ fn read(file: &LogFile, offset: u64, len: usize) -> Result<Bytes, OpenError> {
     Ok(Bytes::from(bytes))
 }
 
-/// Looks for batch `number` at `offset`; what is before `from` is not needed, and only stepped over.
+/// Looks for batch `number` at `offset`; what is before `from` is not needed, and stepped over.
 fn look(file: &LogFile, offset: u64, number: u64, from: u64) -> Result<Look, OpenError> {
     let room = file.handles.size.saturating_sub(offset);
     let head = read(file, offset, batch::HEADER_LEN)?;

@@ -54,7 +54,7 @@ impl Group<'_> {
         self.core.index.returned(queue, returns);
     }
 
-    /// Messages up to `through` may have been delivered.
+    /// Messages up to `through` may have been delivered, and none behind it.
     pub fn delivered(&mut self, queue: QueueId, through: Seq) {
         self.core.open.delivered(queue, through);
         self.core.index.delivered(queue, through);

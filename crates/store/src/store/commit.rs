@@ -1,9 +1,12 @@
 //! Committing: one batch is written and made durable.
 
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use foldhash::quality::FixedState;
 
 use super::{Core, Durability, Store};
 use crate::error::Fatal;
@@ -31,10 +34,13 @@ impl Core {
     }
 }
 
-/// A new file's epoch: no earlier use of the same bytes may have had it.
-fn epoch() -> Result<u64, Fatal> {
-    let epoch = getrandom::u64().map_err(|error| Fatal(io::Error::other(error)))?;
-    Ok(epoch | 1)
+/// A new file's epoch: no earlier use of the same bytes may have had it. `first` is its first
+/// batch, whose number the life of a process gives once.
+fn epoch(seed: &[u8; 16], first: u64) -> u64 {
+    let mut hasher = FixedState::with_seed(first).build_hasher();
+    hasher.write(seed);
+    hasher.write_u64(first);
+    hasher.finish()
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -64,7 +70,7 @@ impl Store {
             }
         }
         let (number, len) = (batch.number, batch.len());
-        let Some(place) = core.ring.place(number, len, epoch()?) else {
+        let Some(place) = core.ring.place(number, len, epoch(&self.options.seed, number)) else {
             let error = io::Error::other("there is no file for the batch");
             return Ok(Self::put_back(&mut core, batch, error));
         };

@@ -1,8 +1,8 @@
 //! The store: a log for all queues, and what became of what it held.
 //!
 //! Appending only fills the open batch, in memory; [`Store::commit`] writes one batch and makes it
-//! durable; [`Store::upkeep`] keeps the log short. Each is one step, so that a test can take them in
-//! any order in one thread; [`crate::Threads`] takes them for a running broker.
+//! durable; [`Store::upkeep`] keeps the log short. Each is one step, so that a test can take them
+//! in any order in one thread; [`crate::Threads`] takes them for a running broker.
 //!
 //! One mutex covers the open batch and the index, so that the index is always that of a point in
 //! the log. Nothing under it waits for a disk, except a spill that the page cache does not take.
@@ -60,6 +60,8 @@ pub struct Options {
     pub extent_size: usize,
     /// How many messages may be in the log alone before they are moved to segments.
     pub log_messages_max: usize,
+    /// By chance, another one at each start: what tells bytes of an earlier use of a file apart.
+    pub seed: [u8; 16],
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             batch_size: 4 << 20,
             extent_size: 4 << 20,
             log_messages_max: 2_000_000,
+            seed: [0; 16],
         }
     }
 }

@@ -84,7 +84,7 @@ fn segment_error(id: u64, error: SegmentError) -> OpenError {
 }
 
 /// The manifest; a directory with nothing in it gets its first one.
-fn read_manifest(disk: &dyn Disk) -> Result<Manifest, OpenError> {
+fn read_manifest(disk: &dyn Disk, store_id: [u8; 16]) -> Result<Manifest, OpenError> {
     if let Some(manifest) = Manifest::read(disk)? {
         return Ok(manifest);
     }
@@ -92,9 +92,6 @@ fn read_manifest(disk: &dyn Disk) -> Result<Manifest, OpenError> {
     if used(ring::DIR) || used(segment::DIRECTORY) {
         return Err(OpenError::damaged(MANIFEST, "it is missing, and there are messages"));
     }
-    let mut store_id = [0; 16];
-    let chance = |error| OpenError::io("get random bytes", io::Error::other(error));
-    getrandom::fill(&mut store_id).map_err(chance)?;
     let manifest = Manifest { store_id, replay_from: 1, next_segment: 1, ..Manifest::default() };
     manifest.write(disk)?;
     Ok(manifest)
@@ -209,7 +206,7 @@ impl Store {
         let create = |error| OpenError::io("create the data directory", error);
         disk.create_dir("").map_err(create)?;
         let lock = disk.lock()?;
-        let manifest = read_manifest(&*disk)?;
+        let manifest = read_manifest(&*disk, options.seed)?;
         for dir in [ring::DIR, segment::DIRECTORY] {
             disk.create_dir(dir).map_err(create)?;
         }

@@ -130,8 +130,8 @@ impl Store {
     }
 
     /// Does one step, if there is one to do. With `reclaim` it also gives space of segments back,
-    /// which costs a manifest, so it is not to be asked for all the time. To be called by one thread
-    /// at a time. After an error (a full disk, above all) the step is tried again by the next call.
+    /// which costs a manifest, so it is not to be asked for all the time. To be called by one
+    /// thread at a time. After an error (a full disk, above all) the next call tries again.
     pub fn upkeep(&self, reclaim: bool) -> io::Result<Upkeep> {
         let mut pending = self.pending();
         if let Some(captured) = &pending.captured {
@@ -218,10 +218,10 @@ impl Store {
         }
         captured.manifest.write(&*self.disk).map_err(manifest_error)?;
         let Some(captured) = pending.captured.take() else { return Ok(()) };
-        if let Some((file, _)) = captured.definitions {
-            if let Some(old) = pending.definitions.replace(file) {
-                self.disk.remove(&manifest::definitions_name(old.number))?;
-            }
+        if let Some((file, _)) = captured.definitions
+            && let Some(old) = pending.definitions.replace(file)
+        {
+            self.disk.remove(&manifest::definitions_name(old.number))?;
         }
         self.free_log_files(captured.manifest.replay_from)?;
         let mut core = self.core();

@@ -17,7 +17,7 @@ impl Store {
     /// makes it so. It must not block.
     pub fn notify(&self, position: u64, wake: Box<dyn FnOnce() + Send>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock that `set_durable` takes after it has stored: one of the two sees the other.
+        // Under the lock that `set_durable` takes after it has stored: one sees the other.
         if self.durable() >= position {
             drop(waiting);
             wake();

@@ -54,9 +54,12 @@ fn every_operation_may_fail() {
         Trouble::Fault(Fault::Late),
     ];
     let mut runs = 0;
-    for seed in [3, 11, 29] {
+    // Those that do enough, segments among it.
+    let busy = (1..).filter_map(|seed| {
         let whole = Scenario::with_trouble(seed, 0, Trouble::None).run();
-        assert!(whole.operations > 150, "seed {seed} does too little: {whole:?}");
+        (whole.operations > 200 && whole.flushed > 0).then_some((seed, whole))
+    });
+    for (seed, whole) in busy.take(3) {
         for trouble in kinds {
             for at in (0..whole.operations).step_by(stride as usize) {
                 let run = std::panic::catch_unwind(|| {

@@ -77,7 +77,7 @@ impl State {
             }
             Change::Delivered { queue, through } => {
                 let queue = self.queues.entry(*queue).or_default();
-                queue.delivered = queue.delivered.max(*through);
+                queue.delivered = *through;
             }
             Change::Drop { queue } => {
                 self.queues.remove(queue);

@@ -97,6 +97,7 @@ impl Scenario {
             batch_size: 2048 << random.below(4),
             extent_size: 4096 << random.below(3),
             log_messages_max: 4 + random.below(400) as usize,
+            seed: [0; 16],
         };
         let disk = FaultyDisk::new(seed);
         disk.set_direct(!random.once_in(4));
@@ -145,6 +146,13 @@ impl Scenario {
         }
     }
 
+    /// The options of the next start.
+    fn options(&mut self) -> Options {
+        let mut options = self.options.clone();
+        options.seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        options
+    }
+
     /// Opens the store; sometimes the power fails while it does.
     fn open(&mut self) -> Option<Opened> {
         for _ in 0..3 {
@@ -157,7 +165,8 @@ impl Scenario {
                 let at = self.disk.operations() + self.random.below(60);
                 self.disk.fail(at, Fault::Eio);
             }
-            match Store::open(Arc::new(self.disk.clone()), self.options.clone()) {
+            let options = self.options();
+            match Store::open(Arc::new(self.disk.clone()), options) {
                 Ok(opened) if !self.disk.is_off() => {
                     self.disk.crash_at(u64::MAX);
                     self.disk.heal();
@@ -183,7 +192,8 @@ impl Scenario {
 
     fn open_surely(&mut self) -> Opened {
         self.disk.crash_at(u64::MAX);
-        match Store::open(Arc::new(self.disk.clone()), self.options.clone()) {
+        let options = self.options();
+        match Store::open(Arc::new(self.disk.clone()), options) {
             Ok(opened) => opened,
             Err(error) => panic!("seed {}: cannot open: {error}\n{}", self.seed, self.disk.trace()),
         }

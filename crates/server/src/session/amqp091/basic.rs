@@ -56,6 +56,7 @@ impl Channel {
             link.send(self.number, &Method::BasicGetEmpty {});
             return Ok(());
         };
+        link.hold(got.position);
         self.last_tag += 1;
         write_get_ok(
             link.out.tail(),
@@ -109,9 +110,13 @@ impl Channel {
             priority,
         };
         self.note_consumer(link, id, consume, Some(Arc::clone(&queue)));
-        if let Err(refusal) = link.broker().consume(&queue, spec, link.now) {
-            self.forget_consumer(link, id);
-            return Err(refusal.into());
+        match link.broker().consume(&queue, spec, link.now) {
+            // What it is given comes behind this.
+            Ok(position) => link.hold(position),
+            Err(refusal) => {
+                self.forget_consumer(link, id);
+                return Err(refusal.into());
+            }
         }
         Ok(())
     }

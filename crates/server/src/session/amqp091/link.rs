@@ -151,8 +151,8 @@ impl Link {
     }
 
     /// Hands all that was gathered to the queues: publishes first, then settlements. The position
-    /// at which all of it is durable: what a client acknowledged before a publish is as sure as that
-    /// once the publish is confirmed.
+    /// at which all of it is durable: what a client acknowledged before a publish is as sure as
+    /// that once the publish is confirmed.
     pub(super) fn flush(&mut self) -> Position {
         let mut position = Position::START;
         if !self.outgoing.is_empty() {
