@@ -16,6 +16,8 @@ const IDLE: Duration = Duration::from_millis(100);
 /// How long the writer waits for each file that the log has too many, and at most.
 const SLOW: Duration = Duration::from_millis(20);
 const SLOW_MAX: Duration = Duration::from_millis(500);
+/// What it sleeps at once, before it looks whether it is wanted.
+const SLICE: Duration = Duration::from_millis(2);
 /// In which of its rounds upkeep gives space of segments back: once a second, when it is idle.
 const RECLAIM_EACH: u32 = 10;
 
@@ -54,9 +56,15 @@ impl Trouble {
 /// When segments are written more slowly than the log, the log waits for them: what is published
 /// piles up in memory, and publishers are held by that.
 fn slow_down(store: &Store) {
-    let too_many = u32::try_from(store.files_too_many()).unwrap_or(u32::MAX);
-    if too_many > 0 && !store.is_stopping() {
-        sleep((SLOW * too_many.min(1_000)).min(SLOW_MAX));
+    let mut waited = Duration::ZERO;
+    loop {
+        let too_many = u32::try_from(store.files_too_many()).unwrap_or(u32::MAX);
+        let wanted = (SLOW * too_many.min(1_000)).min(SLOW_MAX);
+        if waited >= wanted || store.is_stopping() || store.is_awaited() {
+            return;
+        }
+        sleep(SLICE);
+        waited += SLICE;
     }
 }
 

@@ -4,6 +4,9 @@
 //! `LEVERET_FLIP_STRIDE` says how many bits apart the flips are (default 9973; 1 flips every bit of
 //! the 1 MiB), `LEVERET_FLIP_START` and `LEVERET_FLIP_END` which bits.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![allow(clippy::print_stderr, reason = "a test says which seed failed, and what it came to")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -112,6 +112,8 @@ pub struct Store {
     progress: Condvar,
     durable: AtomicU64,
     pending_bytes: AtomicUsize,
+    /// Upkeep goes on once this batch is durable.
+    awaited: AtomicU64,
     waiting: Mutex<Waiting>,
     upkeep: Mutex<Pending>,
     definitions: Mutex<Option<Arc<Definitions>>>,
@@ -171,6 +173,11 @@ impl Store {
     /// By how many files the log is longer than it should be: upkeep cannot keep up.
     pub(crate) fn files_too_many(&self) -> usize {
         (self.core().ring.files.len() + 1).saturating_sub(self.options.log_files)
+    }
+
+    /// Whether upkeep waits for what is appended to be durable.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.durable() < self.awaited.load(Ordering::Relaxed)
     }
 
     /// The bytes that the disk can still take.

@@ -256,6 +256,7 @@ impl Store {
             progress: Condvar::new(),
             durable: AtomicU64::new(next - 1),
             pending_bytes: AtomicUsize::new(0),
+            awaited: AtomicU64::new(0),
             waiting: Mutex::default(),
             upkeep: Mutex::new(pending),
             definitions: Mutex::default(),

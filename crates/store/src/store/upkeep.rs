@@ -9,6 +9,7 @@
 //! what the log does not. So a crash between any two steps only repeats work.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::{Core, Held, Store};
@@ -137,6 +138,7 @@ impl Store {
         if let Some(captured) = &pending.captured {
             let needs = captured.needs;
             if self.durable() < needs {
+                self.awaited.store(needs, Ordering::Relaxed);
                 return Ok(Upkeep::Waits(needs));
             }
             self.checkpoint(&mut pending)?;
@@ -205,6 +207,7 @@ impl Store {
         let dead = core.segments.iter().filter(|(_, held)| held.space.is_dead());
         let segments = dead.map(|(id, _)| *id).collect();
         let needs = core.last_appended();
+        self.awaited.store(needs, Ordering::Relaxed);
         pending.captured = Some(Captured { manifest, needs, definitions, extents, segments });
         Ok(Upkeep::Waits(needs))
     }
