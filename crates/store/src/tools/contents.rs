@@ -44,13 +44,10 @@ pub(super) fn read_manifest(disk: &ReadOnly<'_>) -> Result<Manifest, Finding> {
                 Finding::new(Severity::Unreadable, MANIFEST, "this is no data directory")
             })
         }
-        Err(error) => {
-            let severity = match &error {
-                ManifestError::Damaged { .. } => Severity::Damage,
-                ManifestError::Io { .. } | ManifestError::Format { .. } => Severity::Unreadable,
-            };
-            Err(Finding::new(severity, MANIFEST, error))
-        }
+        Err(error) => Err(match error {
+            ManifestError::Damaged { what, .. } => Finding::damage(MANIFEST, what),
+            other => Finding::new(Severity::Unreadable, MANIFEST, other),
+        }),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Shows what is in a data directory. What cannot be read is a field, not the end.
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::contents::{Contents, read_manifest};
@@ -65,6 +66,12 @@ pub struct DefinitionsInspection {
     pub through: u64,
     /// How many changes are in the log behind it.
     pub changes: usize,
+    /// The snapshot itself.
+    #[serde(skip)]
+    pub snapshot: Option<Bytes>,
+    /// The changes themselves, in order.
+    #[serde(skip)]
+    pub behind: Vec<Bytes>,
 }
 
 /// What a file of the log is for.
@@ -238,6 +245,8 @@ fn definitions(contents: &Contents) -> DefinitionsInspection {
         bytes: contents.definitions.as_ref().map(|bytes| bytes.len() as u64),
         through: file.map_or(0, |file| file.through),
         changes: contents.changes.len(),
+        snapshot: contents.definitions.clone(),
+        behind: contents.changes.clone(),
     }
 }
 
