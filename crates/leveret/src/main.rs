@@ -4,6 +4,7 @@ mod config;
 mod logging;
 mod perf;
 mod server_command;
+mod store;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ enum Command {
     Config(ConfigCommand),
     /// Measure a broker, this one or another.
     Perf(Box<perf::PerfArgs>),
+    /// Show, verify or salvage a data directory.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the version.
     Version,
 }
@@ -56,14 +60,16 @@ struct ConfigCommand {
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command.unwrap_or(Command::Server(cli.server)) {
-        Command::Server(arguments) => server_command::run(&arguments, started),
-        Command::Config(command) => print_config(&command),
-        Command::Perf(arguments) => perf::run(*arguments),
-        Command::Version => print(&format!("leveret {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Server(arguments) => server_command::run(&arguments, started).map(done),
+        Command::Config(command) => print_config(&command).map(done),
+        Command::Perf(arguments) => perf::run(*arguments).map(done),
+        Command::Store(command) => store::run(&command),
+        Command::Version => print(&format!("leveret {}\n", env!("CARGO_PKG_VERSION"))).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // If standard error is gone there is no one left to tell.
             let _ = writeln!(std::io::stderr(), "leveret: {error:#}");

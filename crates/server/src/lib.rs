@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use durable::tools as durable_tools;
 pub use options::{Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};

@@ -55,6 +55,12 @@ impl Buffer {
         self.len += bytes.len();
     }
 
+    /// Forgets the bytes before `from`.
+    pub(crate) fn keep_from(&mut self, from: usize) {
+        self.bytes_mut().copy_within(from.., 0);
+        self.len -= from;
+    }
+
     /// Makes it `len` bytes long, to be written to; what is new is whatever was there.
     pub(crate) fn resize(&mut self, len: usize) {
         self.grow(len.saturating_sub(self.len));
@@ -75,6 +81,12 @@ impl Buffer {
         self.grow(end - self.len);
         self.memory[self.start + self.len..self.start + end].fill(0);
         &self.memory[self.start..self.start + end]
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod segment;
 mod spill;
 mod store;
 mod threads;
+pub mod tools;
 
 #[cfg(test)]
 mod memory_disk;

@@ -6,6 +6,7 @@
 mod running;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -86,6 +86,11 @@ pub trait Disk: Send + Sync {
     /// Opens a file for reading and writing.
     fn open(&self, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>>;
 
+    /// Opens a file for reading only, through the page cache.
+    fn open_to_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.open(name, Access::Buffered)
+    }
+
     /// Creates a file without a name, which is gone when it is closed.
     fn temporary(&self) -> io::Result<Box<dyn DiskFile>>;
 
@@ -103,6 +108,15 @@ pub trait Disk: Send + Sync {
 
     /// Locks the directory for this process until the guard is dropped.
     fn lock(&self) -> Result<Box<dyn Any + Send + Sync>, LockError>;
+
+    /// Who has the directory locked, as far as is known; none if nobody has. Changes nothing.
+    fn holder(&self) -> Result<Option<String>, LockError> {
+        match self.lock() {
+            Ok(_) => Ok(None),
+            Err(LockError::Held { holder }) => Ok(Some(holder)),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Whether a name stays within the data directory: plain parts with single slashes between.

@@ -103,6 +103,11 @@ impl Disk for RealDisk {
         }
     }
 
+    fn open_to_read(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = File::open(self.path(name)?)?;
+        Ok(Box::new(RealFile { file, direct: false }))
+    }
+
     fn temporary(&self) -> io::Result<Box<dyn DiskFile>> {
         let flags = OFlags::TMPFILE.bits().cast_signed();
         let file = match options().custom_flags(flags).open(&self.root) {
@@ -153,6 +158,19 @@ impl Disk for RealDisk {
         write!(file, " since {}", utc(since))?;
         // Closing the file unlocks it.
         Ok(Box::new(file))
+    }
+
+    fn holder(&self) -> Result<Option<String>, LockError> {
+        let file = match File::open(self.root.join(LOCK_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        // Shared, so that several may ask at once.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(file)?)),
+            Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::manifest::Manifest;
 use crate::segment::{Run, Segment, Space};
 use crate::{QueueId, Seq, SeqRange};
 use queue::Queue;
@@ -39,6 +40,16 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// Takes over what the manifest says of queues beside their messages.
+    pub(crate) fn begin(&mut self, manifest: &Manifest) {
+        self.last_queue = self.last_queue.max(manifest.last_queue);
+        for state in &manifest.queues {
+            let queue = self.queue(state.queue);
+            (queue.last_seq, queue.delivered) = (state.last_seq, state.delivered);
+            queue.returns = state.returns.iter().copied().collect();
+        }
+    }
+
     /// Messages in the log alone.
     pub(crate) fn tail_len(&self) -> usize {
         self.tail_len

@@ -256,3 +256,12 @@ impl Published {
         }
     }
 }
+
+/// Whether these bytes were a batch's header of this epoch once, and are not any more.
+pub(crate) fn is_damaged_header(bytes: &[u8], epoch: u64) -> bool {
+    let Some(bytes) = bytes.get(..HEADER_LEN) else { return false };
+    let is_whole = u32_at(bytes, 4) == crc32c::crc32c(&bytes[8..]);
+    let has_magic = bytes[..4] == MAGIC;
+    // With a right checksum it is one of the file's earlier use if the epoch is another.
+    has_magic != is_whole && (has_magic || u64_at(bytes, 8) == epoch)
+}

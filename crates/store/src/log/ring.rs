@@ -155,6 +155,11 @@ impl LogFile {
         self.first + self.offsets.len() as u64
     }
 
+    /// Its last batch; none if it has none.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.next().checked_sub(1).filter(|last| *last >= self.first)
+    }
+
     /// Notes a batch of `len` bytes at `offset`; batches before it that were not noted are missing.
     pub(crate) fn note(&mut self, number: u64, offset: u64, len: usize) {
         let missing = number.saturating_sub(self.next()) as usize;
@@ -244,8 +249,14 @@ impl Ring {
 
     /// The file that has batch `number`, to read from, and where the batch starts.
     pub(crate) fn locate(&self, number: u64) -> Option<(Arc<dyn DiskFile>, u64)> {
-        let after = self.files.partition_point(|file| file.first <= number);
-        let file = self.files.get(after.checked_sub(1)?)?;
-        Some((Arc::clone(&file.handles.read), file.offset(number)?))
+        let (file, offset) = locate(&self.files, number)?;
+        Some((Arc::clone(&file.handles.read), offset))
     }
+}
+
+/// Of files in order, the one that has batch `number`, and where in it the batch starts.
+pub(crate) fn locate(files: &VecDeque<LogFile>, number: u64) -> Option<(&LogFile, u64)> {
+    let after = files.partition_point(|file| file.first <= number);
+    let file = files.get(after.checked_sub(1)?)?;
+    Some((file, file.offset(number)?))
 }

@@ -28,7 +28,9 @@ use std::io;
 use crate::disk::{BLOCK, Disk};
 
 pub use format::{DataRef, RecordHead};
+pub(crate) use inspect::check_records;
 pub use inspect::{ExtentReport, Report, Salvaged, check, inspect, salvage};
+pub(crate) use reader::read_through;
 pub use reader::{ReadRecord, Segment};
 pub use run::{ReadPlan, Run};
 pub use space::Space;

@@ -361,7 +361,7 @@ fn read_index(
 
 /// Reads a part of a file, up to its end. Where the disk fails it is read block by block, and what
 /// cannot be read is zeros; the error is the last one then.
-pub(super) fn read_through(
+pub(crate) fn read_through(
     file: &dyn DiskFile,
     offset: u64,
     len: usize,

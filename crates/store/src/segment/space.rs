@@ -109,6 +109,11 @@ impl Space {
         }
     }
 
+    /// How many live records need each extent, for itself or for data that they share.
+    pub fn live_by_extent(&self) -> Vec<u64> {
+        self.extents.iter().map(|extent| extent.own + extent.shared).collect()
+    }
+
     /// The extents that nothing needs and that were not given back yet, ascending.
     pub fn free_extents(&self) -> Vec<u32> {
         self.numbers(|extent| extent.is_free() && !extent.punched)

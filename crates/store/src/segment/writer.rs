@@ -6,17 +6,18 @@
 
 use crc32c::crc32c;
 
-use super::format::{self, DataRef, HEAD_BYTES, Head, RecordHead, Trailer, UNIT};
+use super::format::{self, DataRef, HEAD_BYTES, Head, RecordHead, TRAILER_BYTES, Trailer, UNIT};
 use super::index::{self, IndexBuilder, extent_of};
 use super::reader::Segment;
 use super::run::Run;
 use super::{DATA_BYTES_MAX, DIRECTORY, SEGMENT_BYTES_MAX, SegmentError, block_up, file_name};
-use crate::disk::{Access, Disk, DiskFile};
+use crate::buffer::Buffer;
+use crate::disk::{Access, BLOCK, Disk, DiskFile};
 
 /// How much is written at once, in bytes.
 const WRITE_BYTES: usize = 1 << 20;
 
-const ZEROS: [u8; crate::disk::BLOCK] = [0; crate::disk::BLOCK];
+const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
 /// A segment under way. After an error it is of no more use.
 pub struct SegmentWriter<'a> {
@@ -26,7 +27,7 @@ pub struct SegmentWriter<'a> {
     extent_bytes: u64,
     builder: IndexBuilder,
     /// What is not written yet, and where it goes.
-    buffer: Vec<u8>,
+    buffer: Buffer,
     buffer_at: u64,
     /// What went wrong; nothing is written after it.
     failed: Option<std::io::ErrorKind>,
@@ -41,14 +42,17 @@ impl<'a> SegmentWriter<'a> {
         extent_bytes: usize,
     ) -> Result<SegmentWriter<'a>, SegmentError> {
         disk.create_dir(DIRECTORY).map_err(SegmentError::io(id))?;
-        let file = disk.create(&file_name(id), Access::Buffered).map_err(SegmentError::io(id))?;
+        // Past the page cache: what is moved here is not wanted soon, and copies cost.
+        let file = disk.create(&file_name(id), Access::Direct).map_err(SegmentError::io(id))?;
+        let mut buffer = Buffer::with_capacity(WRITE_BYTES * 2);
+        buffer.push(&format::encode_header(id));
         Ok(SegmentWriter {
             disk,
             id,
             file,
             extent_bytes: extent_bytes as u64,
             builder: IndexBuilder::new(id),
-            buffer: format::encode_header(id),
+            buffer,
             buffer_at: 0,
             failed: None,
         })
@@ -119,15 +123,8 @@ impl<'a> SegmentWriter<'a> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SegmentError> {
-        if self.buffer.len() + bytes.len() >= WRITE_BYTES {
-            self.flush()?;
-        }
-        if bytes.len() >= WRITE_BYTES {
-            self.write(bytes)
-        } else {
-            self.buffer.extend_from_slice(bytes);
-            Ok(())
-        }
+        self.buffer.push(bytes);
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn pad(&mut self, unit: u64) -> Result<(), SegmentError> {
@@ -135,30 +132,29 @@ impl<'a> SegmentWriter<'a> {
         self.put(&ZEROS[..(end.next_multiple_of(unit) - end) as usize])
     }
 
+    /// Writes the whole blocks of the buffer.
     fn flush(&mut self) -> Result<(), SegmentError> {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer)?;
-        self.buffer = buffer;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), SegmentError> {
         if let Some(kind) = self.failed {
             return Err(SegmentError::Io { id: self.id, error: kind.into() });
         }
-        let written = self.file.write_at(bytes, self.buffer_at);
+        let len = self.buffer.len() / BLOCK * BLOCK;
+        let written = self.file.write_at(&self.buffer.bytes()[..len], self.buffer_at);
         self.failed = written.as_ref().err().map(std::io::Error::kind);
-        self.buffer_at += bytes.len() as u64;
+        self.buffer_at += len as u64;
+        self.buffer.keep_from(len);
         written.map_err(SegmentError::io(self.id))
     }
 
     /// Writes the index and makes the file durable. All records of the runs live.
     pub fn finish(mut self) -> Result<(Segment, Vec<Run>), SegmentError> {
-        self.pad(ZEROS.len() as u64)?;
-        let offset = self.file_bytes();
         let index = std::mem::replace(&mut self.builder, IndexBuilder::new(self.id)).finish();
         let bytes = index::encode(&index);
+        // No block has both an extent, which may be given back, and the index. The trailer ends
+        // with the file, and the file with a block.
+        self.pad(ZEROS.len() as u64)?;
+        let end = block_up(self.file_bytes() + (bytes.len() + TRAILER_BYTES) as u64);
+        let offset = end - (bytes.len() + TRAILER_BYTES) as u64;
+        self.put(&ZEROS[..(offset - self.file_bytes()) as usize])?;
         self.put(&bytes)?;
         let trailer = Trailer { offset, len: bytes.len() as u64, crc: crc32c(&bytes) };
         self.put(&format::encode_trailer(&trailer, self.id))?;
@@ -166,7 +162,9 @@ impl<'a> SegmentWriter<'a> {
         let len = self.file_bytes();
         self.file.sync().map_err(SegmentError::io(self.id))?;
         self.disk.sync_dir(DIRECTORY).map_err(SegmentError::io(self.id))?;
-        Ok((Segment::new(self.id, self.file, len, index.extents), index.runs))
+        let open = self.disk.open(&file_name(self.id), Access::Buffered);
+        let file = open.map_err(SegmentError::io(self.id))?;
+        Ok((Segment::new(self.id, file, len, index.extents), index.runs))
     }
 }
 

@@ -10,11 +10,13 @@ use hashbrown::HashMap;
 use super::Store;
 use super::upkeep::Pending;
 use crate::QueueId;
+use crate::buffer::Buffer;
 use crate::disk::DiskFile;
 use crate::index::Held;
 use crate::index::tail::Entry;
 use crate::log::batch::Published;
 use crate::log::record::HEAD_LEN;
+use crate::log::ring::Handles;
 use crate::segment::{DataRef, RecordHead, SegmentError, SegmentWriter, Space, file_name};
 
 /// A message for several queues has its data in the segment once from this length on; below, a copy
@@ -35,14 +37,16 @@ struct Source {
 }
 
 impl Source {
-    fn read(file: Arc<dyn DiskFile>, end: u64, moves: &[Move]) -> io::Result<Self> {
+    fn read(handles: &Handles, end: u64, moves: &[Move]) -> io::Result<Self> {
+        let (direct, file) = (&handles.write, Arc::clone(&handles.read));
         let live: u64 = moves.iter().map(|one| u64::from(one.entry.len)).sum();
         // Much of it: one read of all is cheaper than many of parts.
         let len = if live * 4 > end { end } else { 0 };
-        let mut bytes = vec![0; len as usize];
-        let read = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(read);
-        Ok(Self { bytes: bytes.into(), file })
+        let mut buffer = Buffer::with_capacity(len as usize);
+        buffer.resize(len as usize);
+        let read = direct.read_at(buffer.bytes_mut(), 0)?;
+        buffer.resize(read);
+        Ok(Self { bytes: Bytes::from_owner(buffer), file })
     }
 
     fn published(&self, one: &Move) -> io::Result<Option<Published>> {
@@ -77,8 +81,8 @@ impl Store {
         limit: u64,
     ) -> io::Result<()> {
         let (moves, source, end) = self.plan_moves(file, limit);
-        let (false, Some(source)) = (moves.is_empty(), source) else { return Ok(()) };
-        let source = Source::read(source, end, &moves)?;
+        let (false, Some(handles)) = (moves.is_empty(), source) else { return Ok(()) };
+        let source = Source::read(&handles, end, &moves)?;
         let id = self.next_segment(pending);
         let written = self.write_segment(id, &source, &moves);
         let (writer, damaged) = match written {
@@ -108,7 +112,7 @@ impl Store {
     }
 
     /// What is to be moved, in the order of the segment; the file, and where it ends.
-    fn plan_moves(&self, file: usize, limit: u64) -> (Vec<Move>, Option<Arc<dyn DiskFile>>, u64) {
+    fn plan_moves(&self, file: usize, limit: u64) -> (Vec<Move>, Option<Handles>, u64) {
         let core = self.core();
         let mut moves = Vec::new();
         for id in core.index.queues_before(limit) {
@@ -122,7 +126,7 @@ impl Store {
         }
         let file = core.ring.files.get(file);
         let end = file.map_or(0, |file| file.end);
-        (moves, file.map(|file| Arc::clone(&file.handles.read)), end)
+        (moves, file.map(|file| file.handles.clone()), end)
     }
 
     /// Writes the messages; whether any could not be read.

@@ -11,8 +11,8 @@ mod append;
 mod commit;
 mod fetch;
 mod flush;
-mod open;
-mod upkeep;
+pub(crate) mod open;
+pub(crate) mod upkeep;
 mod waiting;
 
 use std::any::Any;

@@ -120,7 +120,8 @@ fn open_segments(
     Ok(segments)
 }
 
-fn open_segment(
+/// Opens one segment that the manifest names; what of it lives goes to `index`.
+pub(crate) fn open_segment(
     disk: &dyn Disk,
     entry: &SegmentEntry,
     index: &mut Index,
@@ -145,22 +146,36 @@ fn open_segment(
 }
 
 /// What the log adds to what the manifest says.
-struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     index: &'a mut Index,
     segments: &'a mut Segments,
     /// Changes of the definitions up to this one are in the snapshot.
     through: u64,
-    defined: u64,
-    changes: Vec<Bytes>,
+    /// The number of the last change.
+    pub(crate) defined: u64,
+    /// The changes behind the snapshot.
+    pub(crate) changes: Vec<Bytes>,
 }
 
-impl Replay<'_> {
-    fn apply(&mut self, batch: u64, offset: u32, len: u32, record: Record) {
+impl<'a> Replay<'a> {
+    /// A replay onto what `manifest` says, which is in `index` and `segments` already.
+    pub(crate) fn new(
+        manifest: &Manifest,
+        index: &'a mut Index,
+        segments: &'a mut Segments,
+    ) -> Self {
+        let through = manifest.definitions.as_ref().map_or(0, |file| file.through);
+        Self { index, segments, through, defined: through, changes: Vec::new() }
+    }
+
+    /// Takes a record of the log.
+    pub(crate) fn apply(&mut self, batch: u64, offset: u32, len: u32, record: Record) {
         match record {
             Record::Define { number, bytes } => {
                 self.defined = self.defined.max(number);
                 if number > self.through {
-                    self.changes.push(bytes);
+                    // A copy, so that a small change does not keep its batch in memory.
+                    self.changes.push(Bytes::copy_from_slice(&bytes));
                 }
             }
             Record::Publish { weight, targets, .. } => {
@@ -178,7 +193,8 @@ impl Replay<'_> {
     }
 }
 
-fn recovered_queues(index: &mut Index, report: &mut Report) -> Vec<RecoveredQueue> {
+/// What there is of each queue, by id.
+pub(crate) fn recovered_queues(index: &mut Index, report: &mut Report) -> Vec<RecoveredQueue> {
     let mut queues = Vec::with_capacity(index.queues.len());
     for (id, queue) in &mut index.queues {
         queue.forget_settled_returns();
@@ -216,19 +232,10 @@ impl Store {
             None => None,
         };
         let (mut report, mut index) = (Report::default(), Index::default());
-        index.last_queue = manifest.last_queue;
-        for state in &manifest.queues {
-            let queue = index.queue(state.queue);
-            (queue.last_seq, queue.delivered) = (state.last_seq, state.delivered);
-            queue.returns = state.returns.iter().copied().collect();
-        }
+        index.begin(&manifest);
         let mut segments = open_segments(&*disk, &manifest, &mut index, &mut report)?;
         let mut ring = Ring::new(manifest.store_id, options.log_file_size);
-        let through = manifest.definitions.as_ref().map_or(0, |file| file.through);
-        let changes = Vec::new();
-        let (index_mut, segments_mut) = (&mut index, &mut segments);
-        let mut replay =
-            Replay { index: index_mut, segments: segments_mut, through, defined: through, changes };
+        let mut replay = Replay::new(&manifest, &mut index, &mut segments);
         let mut apply = |batch, offset, len, record| replay.apply(batch, offset, len, record);
         let next = recover(&*disk, &mut ring, manifest.replay_from, &mut apply, &mut report)?;
         let (changes, defined) = (replay.changes, replay.defined);

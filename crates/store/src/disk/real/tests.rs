@@ -202,6 +202,24 @@ fn a_lock_excludes_others_and_says_whose_it_is() {
 }
 
 #[test]
+fn who_looks_changes_nothing() {
+    let scratch = Scratch::new("looks");
+    let Scratch { root, disk } = &scratch;
+    assert_eq!(disk.holder().unwrap(), None);
+    assert!(!root.join("data/lock").exists(), "asking makes no lock file");
+    let guard = disk.lock().unwrap();
+    let holder = disk.holder().unwrap();
+    assert!(holder.is_some_and(|holder| holder.starts_with("process ")));
+    drop(guard);
+    assert_eq!(disk.holder().unwrap(), None);
+    disk.create("file", Access::Buffered).unwrap().write_at(b"bytes", 0).unwrap();
+    let file = disk.open_to_read("file").unwrap();
+    let mut bytes = [0; 5];
+    assert_eq!((file.read_at(&mut bytes, 0).unwrap(), &bytes), (5, b"bytes"));
+    assert!(file.write_at(b"other", 0).is_err());
+}
+
+#[test]
 fn a_time_is_a_date() {
     for (seconds, text) in [
         (0, "1970-01-01 00:00:00 UTC"),

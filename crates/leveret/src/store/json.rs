@@ -1,0 +1,106 @@
+//! Salvaged definitions and messages as JSON, one object a line.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use leveret_client::wire::amqp091::properties::{BasicProperties, Properties, ShortString};
+use leveret_client::wire::amqp091::table::{FieldTable, FieldValue};
+use leveret_server::durable_tools::{Definition, ReadMessage};
+use serde_json::{Map, Value, json};
+
+/// A definition.
+pub(super) fn definition(definition: &Definition) -> Value {
+    let mut value = match definition {
+        Definition::Vhost { name } => json!({"kind": "vhost", "name": name}),
+        Definition::User { name } => json!({"kind": "user", "name": name}),
+        Definition::Exchange { vhost, name, kind, durable, auto_delete, internal, arguments } => {
+            json!({
+                "kind": "exchange", "vhost": vhost, "name": name, "exchange_type": kind,
+                "durable": durable, "auto_delete": auto_delete, "internal": internal,
+                "arguments": table(arguments),
+            })
+        }
+        Definition::Queue { vhost, name, id, durable, auto_delete, arguments } => json!({
+            "kind": "queue", "vhost": vhost, "name": name, "queue_id": id, "durable": durable,
+            "auto_delete": auto_delete, "arguments": table(arguments),
+        }),
+        Definition::Binding { vhost, source, destination, to_queue, routing_key, arguments } => {
+            json!({
+                "kind": "binding", "vhost": vhost, "source": source, "destination": destination,
+                "destination_type": if *to_queue { "queue" } else { "exchange" },
+                "routing_key": routing_key, "arguments": table(arguments),
+            })
+        }
+    };
+    value["type"] = json!("definition");
+    value
+}
+
+/// A message.
+pub(super) fn message(message: &ReadMessage) -> Value {
+    let readable = Properties::parse(&message.properties)
+        .map_or(Value::Null, |parsed| properties(&BasicProperties::from(&parsed)));
+    json!({
+        "type": "message",
+        "vhost": message.queue.as_ref().map(|(vhost, _)| vhost),
+        "queue": message.queue.as_ref().map(|(_, name)| name),
+        "queue_id": message.queue_id,
+        "seq": message.seq,
+        "exchange": message.exchange,
+        "routing_key": message.routing_key,
+        "priority": message.priority,
+        "expires_ms": message.expires_ms,
+        "properties": readable,
+        "properties_raw": STANDARD.encode(&message.properties),
+        "body": STANDARD.encode(&message.body),
+        "certain": message.certain,
+    })
+}
+
+/// Those that are there.
+fn properties(properties: &BasicProperties) -> Value {
+    let text = |text: &Option<ShortString>| text.as_ref().map(|text| lossy(text.as_bytes()));
+    let all = [
+        ("content_type", text(&properties.content_type)),
+        ("content_encoding", text(&properties.content_encoding)),
+        ("headers", properties.headers.as_ref().map(table)),
+        ("delivery_mode", properties.delivery_mode.map(Value::from)),
+        ("priority", properties.priority.map(Value::from)),
+        ("correlation_id", text(&properties.correlation_id)),
+        ("reply_to", text(&properties.reply_to)),
+        ("expiration", text(&properties.expiration)),
+        ("message_id", text(&properties.message_id)),
+        ("timestamp", properties.timestamp.map(Value::from)),
+        ("type", text(&properties.r#type)),
+        ("user_id", text(&properties.user_id)),
+        ("app_id", text(&properties.app_id)),
+        ("cluster_id", text(&properties.cluster_id)),
+    ];
+    let there = all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(there.collect::<Map<_, _>>())
+}
+
+/// Text as it is; what is no UTF-8 can be got from `properties_raw`.
+fn lossy(bytes: &[u8]) -> Value {
+    Value::from(String::from_utf8_lossy(bytes))
+}
+
+fn table(fields: &FieldTable) -> Value {
+    Value::Object(fields.iter().map(|(key, value)| (key.to_owned(), field(value))).collect())
+}
+
+fn field(value: &FieldValue) -> Value {
+    match value {
+        FieldValue::Bool(value) => json!(value),
+        FieldValue::F32(value) => json!(value),
+        FieldValue::F64(value) => json!(value),
+        FieldValue::Decimal { scale, value } => {
+            json!(f64::from(*value) / 10_f64.powi(i32::from(*scale)))
+        }
+        FieldValue::LongStr(bytes) | FieldValue::Bytes(bytes) => lossy(bytes),
+        FieldValue::Array(items) => Value::Array(items.iter().map(field).collect()),
+        FieldValue::Timestamp(seconds) => json!(seconds),
+        FieldValue::Table(fields) => table(fields),
+        FieldValue::Void => Value::Null,
+        number => json!(number.as_integer()),
+    }
+}

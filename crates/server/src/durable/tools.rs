@@ -1,0 +1,388 @@
+//! What people want to know of a data directory, in the broker's terms: what the store finds, with
+//! the names of queues, and messages as they were published.
+//!
+//! Invariant: nothing is written.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use bytes::Bytes;
+use leveret_broker::definitions::{Binding, Command};
+use leveret_broker::message::{FieldTable, Message};
+use leveret_broker::routing::Destination;
+use leveret_store::disk::{Disk, RealDisk};
+use leveret_store::tools;
+
+pub use leveret_store::tools::{
+    DefinitionsInspection, ExtentInspection, Finding, Inspection, LogFileInspection, LogFileUse,
+    ManifestInspection, Messages, QueueInspection, Salvaged, SegmentInspection, Severity, Totals,
+};
+
+/// A definition that was in force.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Definition {
+    /// A vhost.
+    Vhost {
+        /// Its name.
+        name: String,
+    },
+    /// A user; the password cannot be got out.
+    User {
+        /// The login.
+        name: String,
+    },
+    /// An exchange.
+    Exchange {
+        /// Its vhost.
+        vhost: String,
+        /// Its name.
+        name: String,
+        /// Its type.
+        kind: &'static str,
+        /// Survives a restart.
+        durable: bool,
+        /// Goes with its last binding.
+        auto_delete: bool,
+        /// Takes messages from other exchanges only.
+        internal: bool,
+        /// The arguments as they came.
+        arguments: FieldTable,
+    },
+    /// A queue.
+    Queue {
+        /// Its vhost.
+        vhost: String,
+        /// Its name.
+        name: String,
+        /// Its number.
+        id: u64,
+        /// Survives a restart.
+        durable: bool,
+        /// Goes with its last consumer.
+        auto_delete: bool,
+        /// The arguments as they came.
+        arguments: FieldTable,
+    },
+    /// A binding.
+    Binding {
+        /// Its vhost.
+        vhost: String,
+        /// The exchange that routes.
+        source: String,
+        /// The queue or exchange that it leads to.
+        destination: String,
+        /// Whether the destination is a queue.
+        to_queue: bool,
+        /// The binding key.
+        routing_key: String,
+        /// The arguments.
+        arguments: FieldTable,
+    },
+}
+
+/// The definitions that were in force at the end.
+#[derive(Debug, Clone, Default)]
+pub struct Definitions {
+    /// The definitions; those that others need come first.
+    pub all: Vec<Definition>,
+    /// The vhost and name of each queue that still is, by its number.
+    pub queues: BTreeMap<u64, (String, String)>,
+    /// What could not be understood.
+    pub faults: Vec<String>,
+}
+
+impl Definitions {
+    /// From a snapshot and the changes behind it.
+    fn read(snapshot: Option<&Bytes>, changes: &[Bytes]) -> Self {
+        let mut faults = Vec::new();
+        let mut commands: Vec<Command> = Vec::new();
+        if let Some(bytes) = snapshot {
+            match postcard::from_bytes(bytes) {
+                Ok(all) => commands = all,
+                Err(error) => faults.push(format!("the snapshot of the definitions: {error}")),
+            }
+        }
+        for (number, change) in changes.iter().enumerate() {
+            match postcard::from_bytes(change) {
+                Ok(command) => commands.push(command),
+                Err(error) => faults.push(format!("change {number} of the definitions: {error}")),
+            }
+        }
+        let mut all = InForce::new();
+        commands.iter().for_each(|command| apply(&mut all, command));
+        let all: Vec<Definition> = all.into_values().collect();
+        let queues = all.iter().filter_map(|definition| match definition {
+            Definition::Queue { vhost, name, id, .. } => Some((*id, (vhost.clone(), name.clone()))),
+            _ => None,
+        });
+        Self { queues: queues.collect(), all, faults }
+    }
+}
+
+/// Definitions by kind, vhost and name; those that others need come first.
+type InForce = BTreeMap<(u8, String, String), Definition>;
+
+fn key(definition: &Definition) -> (u8, String, String) {
+    match definition {
+        Definition::Vhost { name } => (0, String::new(), name.clone()),
+        Definition::User { name } => (1, String::new(), name.clone()),
+        Definition::Exchange { vhost, name, .. } => (2, vhost.clone(), name.clone()),
+        Definition::Queue { vhost, name, .. } => (3, vhost.clone(), name.clone()),
+        Definition::Binding { vhost, .. } => (4, vhost.clone(), format!("{definition:?}")),
+    }
+}
+
+fn apply(all: &mut InForce, command: &Command) {
+    let definition = match command {
+        Command::AddVhost(name) => Definition::Vhost { name: name.to_string() },
+        Command::PutUser(user) => Definition::User { name: user.name.to_string() },
+        Command::DeclareExchange(vhost, spec) => Definition::Exchange {
+            vhost: vhost.to_string(),
+            name: spec.name.to_string(),
+            kind: spec.kind.name(),
+            durable: spec.durable,
+            auto_delete: spec.auto_delete,
+            internal: spec.internal,
+            arguments: spec.arguments.clone(),
+        },
+        Command::DeclareQueue(spec) => Definition::Queue {
+            vhost: spec.vhost.to_string(),
+            name: spec.name.to_string(),
+            id: spec.id.0,
+            durable: spec.durable,
+            auto_delete: spec.auto_delete,
+            arguments: spec.arguments.clone(),
+        },
+        Command::Bind(vhost, spec) => binding(vhost, spec),
+        Command::Unbind(vhost, spec) => {
+            all.remove(&key(&binding(vhost, spec)));
+            return;
+        }
+        Command::DeleteExchange(vhost, name) => return delete_exchange(all, vhost, name),
+        Command::DeleteQueue(vhost, name, id) => return delete_queue(all, vhost, name, id.0),
+    };
+    // As in the broker, what is there already stays as it is, but for users.
+    match definition {
+        Definition::User { .. } => drop(all.insert(key(&definition), definition)),
+        other => drop(all.entry(key(&other)).or_insert(other)),
+    }
+}
+
+fn delete_exchange(all: &mut InForce, vhost: &str, name: &str) {
+    all.remove(&(2, vhost.to_owned(), name.to_owned()));
+    all.retain(|_, one| match one {
+        Definition::Binding { vhost: of, source, destination, to_queue, .. } => {
+            of != vhost || source != name && (*to_queue || destination != name)
+        }
+        _ => true,
+    });
+}
+
+fn delete_queue(all: &mut InForce, vhost: &str, name: &str, gone: u64) {
+    let place = (3, vhost.to_owned(), name.to_owned());
+    if !matches!(all.get(&place), Some(Definition::Queue { id, .. }) if *id == gone) {
+        return;
+    }
+    all.remove(&place);
+    all.retain(|_, one| match one {
+        Definition::Binding { vhost: of, destination, to_queue: true, .. } => {
+            of != vhost || destination != name
+        }
+        _ => true,
+    });
+}
+
+fn binding(vhost: &str, binding: &Binding) -> Definition {
+    let (destination, to_queue) = match &binding.destination {
+        Destination::Queue(name) => (name.to_string(), true),
+        Destination::Exchange(name) => (name.to_string(), false),
+    };
+    Definition::Binding {
+        vhost: vhost.to_owned(),
+        source: binding.source.to_string(),
+        destination,
+        to_queue,
+        routing_key: binding.routing_key.to_string(),
+        arguments: binding.arguments.clone(),
+    }
+}
+
+/// Tells what is in the data directory at `dir`, and what its queues are called.
+pub fn inspect(dir: &Path) -> (Inspection, Definitions) {
+    let inspection = tools::inspect(&RealDisk::new(dir));
+    let said = &inspection.definitions;
+    let definitions = Definitions::read(said.snapshot.as_ref(), &said.behind);
+    (inspection, definitions)
+}
+
+/// Verifies the data directory at `dir`: what is worth to be told of it.
+pub fn check(dir: &Path) -> Vec<Finding> {
+    tools::check(&RealDisk::new(dir))
+}
+
+/// A message that was got out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadMessage {
+    /// The vhost and name of its queue, if the definitions still tell.
+    pub queue: Option<(String, String)>,
+    /// Its queue's number.
+    pub queue_id: u64,
+    /// Its place there.
+    pub seq: u64,
+    /// When it expires, in milliseconds since 1970; none if it does not.
+    pub expires_ms: Option<u64>,
+    /// The exchange that it was published to.
+    pub exchange: String,
+    /// The routing key that it was published with.
+    pub routing_key: String,
+    /// Its priority.
+    pub priority: u8,
+    /// The flags and list of its properties, as they came.
+    pub properties: Bytes,
+    /// Its body.
+    pub body: Bytes,
+    /// Whether it is known to be live; otherwise it may have been consumed.
+    pub certain: bool,
+}
+
+/// What there is to be got out of a data directory.
+#[derive(Debug)]
+pub struct Salvage {
+    salvage: tools::Salvage,
+    definitions: Definitions,
+}
+
+impl Salvage {
+    /// Looks at the data directory at `dir`.
+    pub fn open(dir: &Path) -> Self {
+        Self::on(&RealDisk::new(dir))
+    }
+
+    /// Looks at the data directory behind `disk`.
+    pub fn on(disk: &dyn Disk) -> Self {
+        let salvage = tools::Salvage::open(disk);
+        let definitions = Definitions::read(salvage.definitions.as_ref(), &salvage.changes);
+        Self { salvage, definitions }
+    }
+
+    /// The definitions as far as they can be read.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// What is wrong with the directory.
+    pub fn findings(&self) -> &[Finding] {
+        &self.salvage.findings
+    }
+
+    /// Whether a whole manifest says which messages are live.
+    pub fn is_by_manifest(&self) -> bool {
+        self.salvage.by_manifest
+    }
+
+    /// Hands every message that can be read to `each`, by queue and seq, until that breaks off.
+    pub fn messages(&self, each: &mut dyn FnMut(ReadMessage) -> ControlFlow<()>) -> Salvaged {
+        let mut unknown = 0;
+        let mut salvaged = self.salvage.messages(&mut |message| {
+            let tools::SalvagedMessage { queue, seq, expires, data, certain, .. } = message;
+            let Some(message) = Message::decode(data) else {
+                unknown += 1;
+                return ControlFlow::Continue(());
+            };
+            let properties = message.properties();
+            each(ReadMessage {
+                queue: self.definitions.queues.get(&queue).cloned(),
+                queue_id: queue,
+                seq,
+                expires_ms: (expires != u64::MAX).then_some(expires),
+                exchange: message.exchange().to_owned(),
+                routing_key: message.routing_key().to_owned(),
+                priority: message.priority,
+                properties: message.block().slice_ref(properties),
+                body: message.body_shared(),
+                certain,
+            })
+        });
+        salvaged.messages -= unknown;
+        salvaged.lost += unknown;
+        salvaged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use leveret_broker::ids::Name;
+    use leveret_broker::message::MessageBuilder;
+    use leveret_store::disk::FaultyDisk;
+    use leveret_store::{Options, Store, Target};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.into()
+    }
+
+    fn bind(key: &str) -> Binding {
+        let to = Destination::Exchange(name("other"));
+        Binding::new(name("events"), to, name(key), FieldTable::new())
+    }
+
+    #[test]
+    fn messages_and_definitions_come_back_as_they_were() {
+        let disk = FaultyDisk::new(1);
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let options = Options { log_file_size: 32 << 10, ..Options::default() };
+        let store = Store::open(shared, options).unwrap().store;
+        // A message id and delivery mode 2, as a client writes them.
+        let properties = b"\x10\x80\x02\x02id";
+        let builder = MessageBuilder::new("x", "key", properties, 4, "guest", None);
+        let mut builder = builder.unwrap();
+        builder.push(b"body").unwrap();
+        let message = builder.finish().0;
+        let commands = [
+            Command::AddVhost(name("/")),
+            Command::Bind(name("/"), bind("a")),
+            Command::Bind(name("/"), bind("b")),
+            Command::Unbind(name("/"), bind("a")),
+        ];
+        store.append(|group| {
+            for command in &commands {
+                group.define(&postcard::to_stdvec(command).unwrap());
+            }
+            let target = Target { queue: 5, seq: 8, expires: u64::MAX, level: 0 };
+            group.publish(4, &[target], [&message.encode_head(), message.block()]);
+            let other = Target { seq: 9, ..target };
+            group.publish(4, &[other], [b"no", b"message"]);
+        });
+        store.commit().unwrap();
+        drop(store);
+        let salvage = Salvage::on(&disk);
+        let mut found = Vec::new();
+        let salvaged = salvage.messages(&mut |message| {
+            found.push(message);
+            ControlFlow::Continue(())
+        });
+        assert_eq!((salvaged.messages, salvaged.lost), (1, 1));
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((found.queue_id, found.seq, found.expires_ms), (5, 8, None));
+        assert_eq!((&*found.exchange, &*found.routing_key, found.certain), ("x", "key", true));
+        assert_eq!((&found.properties[..], &found.body[..]), (&properties[..], &b"body"[..]));
+        let definitions = salvage.definitions();
+        assert_eq!(definitions.faults, [""; 0]);
+        let [Definition::Vhost { .. }, Definition::Binding { routing_key, .. }] =
+            &definitions.all[..]
+        else {
+            panic!("{definitions:?}")
+        };
+        assert_eq!(routing_key, "b");
+    }
+
+    #[test]
+    fn what_is_no_definition_is_told() {
+        let definitions = Definitions::read(Some(&Bytes::from_static(b"\xff\xff")), &[]);
+        assert_eq!((definitions.all.len(), definitions.faults.len()), (0, 1));
+    }
+}
