@@ -51,13 +51,23 @@ pub(super) struct IndexBuilder {
     extents: Vec<Extent>,
     runs: Vec<Run>,
     open: Option<RunParts>,
+    /// The last records of the open run whose places are side by side, from the first to the last
+    /// of them: they are noted as present together, which costs much less than one by one.
+    stretch: Option<(u32, u32)>,
     /// Where the granule under way ends.
     granule_end: u64,
 }
 
 impl IndexBuilder {
     pub(super) fn new(segment: u64) -> IndexBuilder {
-        IndexBuilder { segment, extents: Vec::new(), runs: Vec::new(), open: None, granule_end: 0 }
+        IndexBuilder {
+            segment,
+            extents: Vec::new(),
+            runs: Vec::new(),
+            open: None,
+            stretch: None,
+            granule_end: 0,
+        }
     }
 
     pub(super) fn extents(&self) -> &[Extent] {
@@ -105,12 +115,22 @@ impl IndexBuilder {
         }
         let number = (self.extents.len() - 1) as u32;
         if let Some(run) = &mut self.open {
-            add(run, head, Place { offset, end, extent: number }, shared);
+            let delta = add(run, head, Place { offset, end, extent: number }, shared);
+            match &mut self.stretch {
+                Some((_, last)) if last.checked_add(1) == Some(delta) => *last = delta,
+                stretch => {
+                    let before = stretch.replace((delta, delta));
+                    note(&mut run.present, before);
+                }
+            }
         }
         self.granule_end = end;
     }
 
     fn close_run(&mut self) {
+        if let Some(run) = &mut self.open {
+            note(&mut run.present, self.stretch.take());
+        }
         self.runs.extend(self.open.take().map(Run::new));
     }
 
@@ -126,13 +146,11 @@ struct Place {
     extent: u32,
 }
 
-/// Adds a record to the run that it belongs to.
-fn add(run: &mut RunParts, head: &Head, place: Place, shared: Option<u32>) {
+/// Adds a record to the run that it belongs to; its place relative to the run's first.
+fn add(run: &mut RunParts, head: &Head, place: Place, shared: Option<u32>) -> u32 {
     let delta = (head.record.seq - run.first) as u32;
     let previous = (run.last - run.first) as u32;
     run.last = head.record.seq;
-    let in_order = run.present.try_push(delta);
-    debug_assert!(in_order.is_ok(), "seqs of a run ascend");
     let granule = run.granules.last_mut().filter(|granule| {
         granule.extent == place.extent
             && place.end - granule.offset() <= GRANULE_BYTES
@@ -154,12 +172,20 @@ fn add(run: &mut RunParts, head: &Head, place: Place, shared: Option<u32>) {
             weight: head.record.weight,
         }),
     }
-    let Some(extent) = shared else { return };
+    let Some(extent) = shared else { return delta };
     match run.shared.last_mut() {
         Some(last) if last.extent == extent && last.last == previous => {
             last.last = delta;
         }
         _ => run.shared.push(Shared { first: delta, last: delta, extent }),
+    }
+    delta
+}
+
+/// Notes places that are side by side as present.
+fn note(present: &mut RoaringBitmap, stretch: Option<(u32, u32)>) {
+    if let Some((first, last)) = stretch {
+        present.insert_range(first..=last);
     }
 }
 
