@@ -10,10 +10,11 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use leveret_broker::ids::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::mailbox::Mailbox;
 use super::out_buffer::OutBuffer;
@@ -24,6 +25,8 @@ use crate::session::amqp091::Session;
 const READ_MAX: usize = 128 * 1024;
 /// A kept tail up to this size is copied in front of the next read; a larger one grows in place.
 const TAIL_COPY_MAX: usize = 16 * 1024;
+/// How long a connection that has ended waits for the peer to close its side.
+const LINGER: Duration = Duration::from_secs(1);
 /// Turns before other tasks get their turn.
 const TURNS_MAX: usize = 16;
 
@@ -67,6 +70,27 @@ where
     driver.session.release_all();
     // Close in good order, as far as the peer lets us.
     let _ = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx)).await;
+    if !driver.read_closed {
+        let _ = timeout(LINGER, poll_fn(|cx| poll_end(&mut driver.stream, cx))).await;
+    }
+}
+
+/// Reads and forgets until the peer has closed. A socket that is closed with something unread is
+/// reset, and the peer may lose what was written last: the close-ok, for a client whose publishes
+/// its own close has overtaken.
+fn poll_end<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        for _ in 0..TURNS_MAX {
+            let mut buffer = ReadBuf::new(scratch);
+            match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
