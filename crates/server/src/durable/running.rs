@@ -85,9 +85,9 @@ async fn watch_space(log: Arc<StoreLog>, disk: Arc<Disk>) {
 impl Running {
     /// Has `log` work for the broker of `shared`.
     pub(crate) fn start(log: &Arc<StoreLog>, shared: &Arc<Shared>) -> io::Result<Self> {
-        let (weak, source) = (Arc::downgrade(shared), Arc::clone(&log.store));
+        let (weak, store) = (Arc::downgrade(shared), Arc::downgrade(&log.store));
         log.store.set_definitions(Arc::new(move || {
-            let shared = weak.upgrade()?;
+            let (shared, source) = (weak.upgrade()?, store.upgrade()?);
             Some(shared.broker.with_definitions(|commands| {
                 (StoreLog::encode_definitions(commands), source.defined())
             }))

@@ -293,6 +293,10 @@ fn who_only_lets_messages_go_is_read_longer_but_not_for_ever() {
     let get = Method::BasicGet { queue: "q", no_ack: true };
     let ack = Method::BasicAck { delivery_tag: 0, multiple: true };
     let get_unacked = Method::BasicGet { queue: "q", no_ack: false };
+    // The first one waits until the log knows that messages of this queue are read.
+    assert_eq!(consumer.send(1, &get_unacked), [""; 0]);
+    world.log.sync();
+    assert_eq!(consumer.answers()[0], "basic.get-ok");
     let mut turns = 0;
     while consumer.session.wants_input() {
         let mut bytes = Vec::new();
