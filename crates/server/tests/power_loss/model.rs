@@ -54,6 +54,16 @@ fn definitions(commands: &[Command]) -> Vec<Command> {
 
 impl State {
     pub fn apply(&mut self, entry: &Entry) {
+        let of = match entry {
+            Entry::Define(_) => None,
+            Entry::Publish { queue, .. }
+            | Entry::Settle { queue, .. }
+            | Entry::Return { queue, .. }
+            | Entry::Delivered { queue, .. }
+            | Entry::Drop { queue } => Some(*queue),
+        };
+        let gone = of.is_some_and(|queue| self.dropped.contains(&queue));
+        assert!(!gone, "behind the end of its queue: {entry:?}");
         match entry {
             Entry::Define(command) => self.commands.push(command.clone()),
             Entry::Publish { queue, seq, level, message, expires_at } => {

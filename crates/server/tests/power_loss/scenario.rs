@@ -170,6 +170,7 @@ impl Scenario {
 
     fn restart_surely(&mut self) -> (Arc<StoreLog>, Recovered) {
         self.disk.heal();
+        self.disk.crash_at(u64::MAX);
         match self.open() {
             Ok(opened) => self.recovered(opened),
             Err(error) => panic!("cannot open: {error}\n{}", self.disk.trace()),
