@@ -245,7 +245,7 @@ impl Ledger {
             place.was_out |= place.out.is_some_and(|position| position <= last);
             if place.was_out {
                 self.redelivered += 1;
-                assert!(found.was_out(*seq), "{seq:?} of {queue:?} was out");
+                assert!(found.was_out(*seq), "{seq:?} of {queue:?} was out: {place:?}, {last}");
             }
             let durable = place.requeued.iter().filter(|position| **position <= last).count();
             let least = place.returns + durable as u32;

@@ -8,6 +8,9 @@
 //! `LEVERET_CRASH_SEEDS` says how many seeds (default 150), `LEVERET_CRASH_SEED` where to begin. A
 //! failure names its seed; `LEVERET_CRASH_SEEDS=1 LEVERET_CRASH_SEED=n` repeats it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![allow(clippy::print_stderr, reason = "a failure names its seed")]
+
 mod client;
 mod ledger;
 mod model;
