@@ -432,6 +432,26 @@ fn the_dead_are_read_back() {
 }
 
 #[test]
+fn what_was_out_and_could_not_be_read_comes_back_as_redelivered() {
+    let world = World::new();
+    world.declare("q", true, &[("x-dead-letter-exchange", text(""))]);
+    world.broker.set_memory_budget(1);
+    let queue = world.queue("q");
+    world.publish("q", &[&large("a")]);
+    let out = world.broker.get(&queue, false, world.now).unwrap().seq;
+    world.broker.page_out(world.now);
+    world.publish("q", &[&large("b"), &large("c"), &large("d"), &large("e")]);
+    world.broker.page_out(world.now);
+    world.log.damage(out);
+    world.broker.settle(&queue, &[out], Settlement::Reject, world.now);
+    assert_eq!(queue.counts().unreadable, 1);
+    world.broker.settle_marks(world.now);
+    let after = world.crashed();
+    let again = after.broker.get(&after.queue("q"), false, after.now).unwrap();
+    assert_eq!((again.seq, again.redelivered), (out, true));
+}
+
+#[test]
 fn what_cannot_be_read_is_passed_over_and_stays() {
     let world = World::new();
     world.declare("q", true, &[]);

@@ -361,6 +361,10 @@ impl<'a> Batch<'a> {
     pub(crate) fn settle_marks(&mut self) {
         let through = self.queue.messages.redelivered_through();
         self.queue.delivered.polled = false;
+        if self.queue.messages.unreadable() > 0 {
+            // It is out of the queue but still in the log, and may have been delivered.
+            return;
+        }
         if let Some(through) = self.queue.delivered.settle(through) {
             self.entries.mark(through);
         }

@@ -104,6 +104,8 @@ impl Index {
 
     /// Forgets a queue. Its spilled messages are not looked at: their owner forgets them.
     pub(crate) fn drop_queue(&mut self, id: QueueId, segments: &mut Segments) {
+        // One that never had a message is not known, and yet its number was used.
+        self.last_queue = self.last_queue.max(id);
         let everything = SeqRange { first: 0, last: Seq::MAX };
         self.settle(id, &[everything], segments);
         let Some(queue) = self.queues.get_mut(&id) else { return };
@@ -153,5 +155,17 @@ impl Index {
                 self.tails.remove(&id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_never_had_a_message_has_used_its_number() {
+        let mut index = Index::default();
+        index.drop_queue(7, &mut Segments::new());
+        assert_eq!((index.last_queue, index.queues.len()), (7, 0));
     }
 }

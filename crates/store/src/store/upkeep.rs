@@ -12,8 +12,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::{Core, Held, Store};
+use super::{Committed, Core, Held, Store};
 use crate::disk::Disk;
+use crate::error::Fatal;
 use crate::log::ring::{self, Handles, LogFile};
 use crate::manifest::{
     self, DefinitionsFile, Manifest, ManifestError, QueueState, RunState, SegmentEntry,
@@ -307,6 +308,19 @@ impl Store {
             self.checkpoint(&mut pending)?;
         }
         Ok(())
+    }
+
+    /// Makes everything that was appended durable, and moves what lives to segments, so that the
+    /// next start has nothing to replay. For one thread; [`crate::Threads::stop`] does it for a
+    /// running broker. Nothing may be appended any more.
+    pub fn close(&self) -> io::Result<()> {
+        loop {
+            match self.commit() {
+                Ok(Committed::Batch(_)) => {}
+                Ok(Committed::Nothing) => return self.settle_down(),
+                Ok(Committed::NoRoom(error)) | Err(Fatal(error)) => return Err(error),
+            }
+        }
     }
 
     pub(super) fn next_segment(&self, pending: &mut Pending) -> u64 {
