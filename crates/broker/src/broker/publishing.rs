@@ -46,6 +46,9 @@ pub struct Flushed {
     pub position: Position,
     /// Those that a queue refused.
     pub rejected: Vec<u64>,
+    /// A queue's consumers wait for messages to be read back: the publisher should let others at the
+    /// processor for a moment.
+    pub starved: bool,
 }
 
 impl Outgoing {
@@ -116,7 +119,9 @@ impl Broker {
         for group in outgoing.groups.drain(..) {
             let mut batch = group.queue.lock(self.context(now));
             publish_all(&mut batch, group.messages, &mut flushed);
-            let position = self.finished(&group.queue, batch.finish(), now);
+            let finished = batch.finish();
+            flushed.starved |= finished.effects.starved;
+            let position = self.finished(&group.queue, finished, now);
             flushed.position = flushed.position.max(position);
         }
         flushed
@@ -137,6 +142,7 @@ impl Broker {
         let mut finished = Vec::with_capacity(queues.len());
         finish_all(batches, |_, one| finished.push(one));
         for (queue, one) in queues.iter().zip(finished) {
+            flushed.starved |= one.effects.starved;
             flushed.position = flushed.position.max(self.finished(queue, one, now));
         }
         flushed

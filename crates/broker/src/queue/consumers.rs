@@ -171,6 +171,11 @@ impl Consumers {
         self.all.len()
     }
 
+    /// Whether some consumer stands in the turns.
+    pub(super) fn has_turn(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

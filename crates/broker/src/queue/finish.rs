@@ -1,5 +1,6 @@
 //! The end of a batch: what it changed goes to the log as one group, then deliveries go out.
 
+use super::messages::Head;
 use super::{Batch, Death, QueueHandle};
 use crate::ids::Timestamp;
 use crate::log::Position;
@@ -11,6 +12,8 @@ pub struct Effects {
     pub deaths: Vec<Death>,
     /// Messages are to be read back.
     pub load: bool,
+    /// Consumers could take messages that are not read back yet.
+    pub starved: bool,
 }
 
 /// What finishing a batch gives.
@@ -53,6 +56,8 @@ impl<'a> Batch<'a> {
         self.queue.delivered.appended(position);
         self.queue.consumers.flush();
         let alarm = self.alarm();
+        let away = matches!(self.queue.messages.head(), Head::Away(_));
+        self.effects.starved = away && self.queue.consumers.has_turn();
         let memory_change = self.queue.messages.bytes() as i64 - self.bytes_before as i64;
         let position = position.max(self.least);
         let Batch { handle, queue, effects, .. } = self;

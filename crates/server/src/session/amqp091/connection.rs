@@ -139,7 +139,7 @@ impl Session {
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.shared.options.load().out_buffer_max_bytes;
-        room && !self.is_held_up() && !self.is_input_held()
+        room && !self.is_held_up() && !self.is_input_held() && self.link.rest_until.is_none()
     }
 
     fn is_held_up(&self) -> bool {
@@ -540,6 +540,10 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        [self.deadline_of_phase(), self.link.rest_until].into_iter().flatten().min()
+    }
+
+    fn deadline_of_phase(&self) -> Option<Timestamp> {
         match self.phase {
             Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => Some(at),
             Phase::Running if self.heartbeat_ms > 0 => {
@@ -580,6 +584,9 @@ impl Session {
     /// Heartbeats and deadlines.
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         self.link.now = now;
+        if self.link.rest_until.is_some_and(|at| at <= now) {
+            self.link.rest_until = None;
+        }
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }
@@ -587,7 +594,7 @@ impl Session {
             Phase::Running if self.heartbeat_ms > 0 => self.on_heartbeat_time(now),
             Phase::Running => {}
             // The handshake takes too long, or the peer does not take what is left for it.
-            _ if self.deadline().is_some_and(|at| at <= now) => self.cut(),
+            _ if self.deadline_of_phase().is_some_and(|at| at <= now) => self.cut(),
             _ => {}
         }
     }

@@ -68,11 +68,17 @@ pub(super) struct Link {
     pub(super) appended: Position,
     /// The client has changed definitions or committed in this turn.
     pub(super) defines: bool,
+    /// Nothing is read until then, so that consumers catch up.
+    pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
 }
+
+/// How long a publisher rests whose queue's consumers wait for messages to be read back, in
+/// milliseconds. It would only make the way of every message longer: to the disk and back.
+const REST_MS: u64 = 2;
 
 /// A publish's identity in [`Outgoing`]: channel in the upper 16 bits, its confirm tag below.
 pub(super) fn mark(channel: u16, tag: u64) -> u64 {
@@ -102,6 +108,7 @@ impl Link {
             rejected: Vec::new(),
             appended: Position::START,
             defines: false,
+            rest_until: None,
             publishes: false,
             claimed: 0,
             shared,
@@ -158,6 +165,9 @@ impl Link {
         if !self.outgoing.is_empty() {
             let flushed = self.shared.broker.flush(&mut self.outgoing, self.now);
             position = flushed.position;
+            if flushed.starved {
+                self.rest_until = Some(self.now.after(REST_MS));
+            }
             let unmark = |mark: u64| ((mark >> 48) as u16, mark & ((1 << 48) - 1));
             self.rejected.extend(flushed.rejected.into_iter().map(unmark));
             self.shared.check_memory(self.now);
