@@ -131,13 +131,17 @@ impl World {
     }
 
     fn publish_to(&self, queues: &[&str], messages: &[Message]) -> Position {
+        self.flush(queues, messages).position
+    }
+
+    fn flush(&self, queues: &[&str], messages: &[Message]) -> Flushed {
         let mut outgoing = Outgoing::default();
         let queues = queues.iter().map(|name| self.queue(name)).collect();
         let route = Route { queues, cacheable: true };
         for message in messages {
             outgoing.push(message.clone(), &route, 0);
         }
-        self.broker.flush(&mut outgoing, self.now).position
+        self.broker.flush(&mut outgoing, self.now)
     }
 
     fn publish(&self, queue: &str, bodies: &[&str]) {
@@ -331,6 +335,26 @@ fn after_a_stop_in_good_order_only_what_was_out_is_redelivered() {
     after.load_all();
     let expected = [("a", true), ("b", false), ("c", false)];
     assert_eq!(sink.take(), expected.map(|(body, again)| (body.to_owned(), again)));
+}
+
+#[test]
+fn a_publisher_is_told_when_consumers_wait_for_the_disk() {
+    let world = World::new();
+    world.declare("q", true, &[]);
+    world.publish("q", &["a", "b"]);
+    let after = world.crashed();
+    let one = [persistent("c", None)];
+    assert!(!after.flush(&["q"], &one).starved, "nobody wants what is away");
+    let sink = Sink::with_room(100);
+    after.consume("q", &sink, false);
+    assert!(after.flush(&["q"], &one).starved, "the consumer could take what is away");
+    after.load_all();
+    assert!(!after.flush(&["q"], &one).starved, "all was read back");
+    let full = Sink::with_room(0);
+    let again = world.crashed();
+    again.consume("q", &full, false);
+    again.load_all();
+    assert!(!again.flush(&["q"], &one).starved, "a consumer without room is no reason");
 }
 
 #[test]

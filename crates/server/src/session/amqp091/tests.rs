@@ -573,3 +573,17 @@ fn a_client_that_takes_nothing_cannot_keep_its_socket_after_a_close() {
     peer.session.on_time(peer.now);
     assert!(peer.session.out().is_empty());
 }
+
+#[test]
+fn a_publisher_rests_for_a_moment_and_goes_on() {
+    let world = World::new(Options::default());
+    let mut peer = world.open();
+    let until = peer.now.after(2);
+    peer.session.link.rest_until = Some(until);
+    assert!(!peer.session.wants_input());
+    assert_eq!(peer.session.deadline(), Some(until));
+    peer.session.on_time(peer.now.after(1));
+    assert!(!peer.session.wants_input());
+    peer.session.on_time(until);
+    assert!(peer.session.wants_input());
+}
