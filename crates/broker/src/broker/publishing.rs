@@ -46,8 +46,8 @@ pub struct Flushed {
     pub position: Position,
     /// Those that a queue refused.
     pub rejected: Vec<u64>,
-    /// A queue's consumers wait for messages to be read back: the publisher should let others at the
-    /// processor for a moment.
+    /// A queue's consumers wait for messages to be read back: the publisher should let others at
+    /// the processor for a moment.
     pub starved: bool,
 }
 
