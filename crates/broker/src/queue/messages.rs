@@ -48,6 +48,10 @@ pub(super) struct Slot {
     level: u8,
 }
 
+/// How many windows transient messages may fill: a durable one is in the log anyway, a transient
+/// one must be written in order to leave memory.
+const TRANSIENT_TIMES: usize = 8;
+
 /// The memory of a slot beside its message.
 const SLOT_BYTES: u64 = (size_of::<Slot>() - size_of::<Message>()) as u64;
 
@@ -265,7 +269,8 @@ impl Messages {
             durable,
             level: index as u8,
         };
-        let fits = self.resident < context.window as u64;
+        let times = if durable { 1 } else { TRANSIENT_TIMES };
+        let fits = self.resident < context.window.saturating_mul(times) as u64;
         self.count_in(&slot);
         if fits && self.levels[index].stored.is_empty() {
             self.levels[index].push_fresh(slot);
