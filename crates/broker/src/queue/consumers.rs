@@ -85,7 +85,14 @@ impl ChannelLimit {
 
     fn try_acquire(&self, count: u32) -> bool {
         let limit = self.limit.load(Ordering::SeqCst);
-        let claim = |used: u32| (limit == 0 || used < limit).then_some(used + count);
+        if limit == 0 {
+            // Mostly: no loop, and nothing at all for a delivery that does not count.
+            if count > 0 {
+                self.used.fetch_add(count, Ordering::SeqCst);
+            }
+            return true;
+        }
+        let claim = |used: u32| (used < limit).then_some(used + count);
         self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, claim).is_ok()
     }
 }

@@ -80,7 +80,7 @@ impl Channel {
             let text = format!("attempt to reuse consumer tag '{}'", consume.tag);
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
-        let max = link.shared.options.load().consumers_per_channel_max;
+        let max = link.options.consumers_per_channel_max;
         if self.consumers.len() >= max {
             let text = format!("number of consumers on the channel has reached its limit ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));

@@ -138,7 +138,7 @@ impl Session {
     /// publishers up, or the log is too far behind.
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.link.out.len() + self.confirms_bytes;
-        let room = waiting < self.link.shared.options.load().out_buffer_max_bytes;
+        let room = waiting < self.link.options.out_buffer_max_bytes;
         room && !self.is_held_up() && !self.is_input_held() && self.link.rest_until.is_none()
     }
 
@@ -445,7 +445,7 @@ impl Session {
 
     /// Says nothing more, and closes the socket after a while.
     pub(super) fn fall_silent(&mut self) {
-        let delay = self.link.shared.options.load().login_failure_delay;
+        let delay = self.link.options.login_failure_delay;
         self.phase = Phase::Silent(self.link.now.after(delay.as_millis() as u64));
     }
 
@@ -574,8 +574,7 @@ impl Session {
 
     /// Gives room for deliveries back once the half of the out-buffer is written.
     pub(crate) fn release_room(&mut self) {
-        if self.link.claimed > 0
-            && self.link.out.len() * 2 < self.link.shared.options.load().out_buffer_max_bytes
+        if self.link.claimed > 0 && self.link.out.len() * 2 < self.link.options.out_buffer_max_bytes
         {
             self.link.release();
         }

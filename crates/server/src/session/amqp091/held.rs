@@ -19,7 +19,7 @@ impl Session {
     pub(super) fn hold_input(&mut self) {
         let adds = std::mem::take(&mut self.link.defines) || self.link.publishes;
         let log = self.link.broker().log();
-        let max = self.link.shared.options.load().store.log_pending_max_bytes;
+        let max = self.link.options.store.log_pending_max_bytes;
         let max = if adds { max } else { max.saturating_mul(2) };
         if log.pending_bytes() > max && self.link.appended > log.durable() {
             self.input_waits_for = self.link.appended;

@@ -17,6 +17,7 @@ use leveret_wire::amqp091::method::Method;
 use super::routes::Routes;
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
+use crate::options::Options;
 use crate::shared::Shared;
 
 /// A consumer of this connection.
@@ -39,6 +40,8 @@ struct Settling {
 /// A negotiated connection.
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
+    /// As of this turn.
+    pub(super) options: Arc<Options>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) out: OutBuffer,
     pub(super) who: Principal,
@@ -111,6 +114,7 @@ impl Link {
             rest_until: None,
             publishes: false,
             claimed: 0,
+            options: shared.options.load_full(),
             shared,
             mailbox,
         }
@@ -125,8 +129,12 @@ impl Link {
         method.encode_frame(channel, self.out.tail());
     }
 
-    /// Looks at the newest definitions.
+    /// Looks at the newest definitions and options, once a turn.
     pub(super) fn refresh(&mut self) {
+        let options = self.shared.options.load();
+        if !Arc::ptr_eq(&options, &self.options) {
+            self.options = Arc::clone(&options);
+        }
         let topology = self.shared.broker.topology();
         if topology.version != self.topology.version {
             self.topology = Arc::clone(&topology);

@@ -43,7 +43,7 @@ impl Channel {
                 format!("expected content header for class 60, got one for class {class} instead");
             return Err(Failure::new(ReplyCode::UnexpectedFrame, text));
         }
-        let max = link.shared.options.load().max_message_size;
+        let max = link.options.max_message_size;
         if header.body_size > max {
             self.content = Content::None;
             let size = header.body_size;
@@ -119,7 +119,7 @@ impl Channel {
         }
         let route = self.route(link, &message, &extra_keys)?;
         if let Mode::Tx(transaction) = &mut self.mode {
-            let max = link.shared.options.load().transaction_max_bytes;
+            let max = link.options.transaction_max_bytes;
             let size = message.size();
             transaction.publish(message, route, self.mandatory, max)?;
             link.broker().count_memory(size as i64);
