@@ -164,7 +164,10 @@ async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broke
     };
     let opened: Result<_, leveret_store::OpenError> =
         tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)?;
-    opened.map_err(std::io::Error::other)
+    opened.map_err(|error| {
+        let data_dir = options.store.data_dir.display();
+        std::io::Error::other(format!("data directory {data_dir}: {error}"))
+    })
 }
 
 /// Gives a broker without a vhost, or without a user, its first.

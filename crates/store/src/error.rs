@@ -9,8 +9,8 @@ use crate::disk::LockError;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has it open.
-    #[error("cannot open the data directory: {0}")]
-    Locked(#[from] LockError),
+    #[error("{0}")]
+    Locked(LockError),
     /// The disk refused something.
     #[error("cannot {doing}: {error}")]
     Io {
@@ -60,6 +60,12 @@ pub enum OpenError {
         /// What is wrong.
         why: String,
     },
+}
+
+impl From<LockError> for OpenError {
+    fn from(error: LockError) -> Self {
+        Self::Locked(error)
+    }
 }
 
 impl OpenError {
