@@ -95,6 +95,11 @@ impl Message {
         std::str::from_utf8(&self.block[..self.key_start()]).unwrap_or_default()
     }
 
+    /// Exchange and routing key as they go to a client: checked to be text when they came.
+    pub fn names(&self) -> (&[u8], &[u8]) {
+        self.block[..self.properties_start()].split_at(self.key_start())
+    }
+
     /// The routing key that it was published with.
     pub fn routing_key(&self) -> &str {
         let bytes = &self.block[self.key_start()..self.properties_start()];

@@ -140,12 +140,13 @@ impl Batch {
         let (number, len, records) = (self.number, self.buffer.len(), self.records);
         let bytes = self.buffer.bytes_mut();
         let mut at = HEADER_LEN;
-        let mut heads = 0;
+        self.scratch.clear();
         while at < len {
             let next = at + record::seal(&mut bytes[at..], number, at as u32);
-            heads = crc32c::crc32c_append(heads, &bytes[at..at + HEAD_LEN]);
+            self.scratch.extend_from_slice(&bytes[at..at + HEAD_LEN]);
             at = next;
         }
+        let heads = crc32c::crc32c(&self.scratch);
         let header = &mut bytes[..HEADER_LEN];
         header.fill(0);
         header[..4].copy_from_slice(&MAGIC);

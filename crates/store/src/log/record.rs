@@ -96,9 +96,12 @@ pub(crate) fn seal(record: &mut [u8], batch: u64, offset: u32) -> usize {
 }
 
 fn head_crc(head: &[u8], batch: u64, offset: u32) -> u32 {
-    let crc = crc32c::crc32c(&head[4..HEAD_LEN]);
-    let crc = crc32c::crc32c_append(crc, &batch.to_le_bytes());
-    crc32c::crc32c_append(crc, &offset.to_le_bytes())
+    // In one piece: three calls cost more than the sum itself.
+    let mut all = [0; HEAD_LEN - 4 + 12];
+    all[..12].copy_from_slice(&head[4..HEAD_LEN]);
+    all[12..20].copy_from_slice(&batch.to_le_bytes());
+    all[20..].copy_from_slice(&offset.to_le_bytes());
+    crc32c::crc32c(&all)
 }
 
 /// The body's length, if the head at `offset` of batch `batch` is whole.

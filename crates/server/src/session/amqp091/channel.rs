@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use leveret_broker::broker::Route;
 use leveret_broker::ids::{ConsumerId, Name};
 use leveret_broker::log::Position;
 use leveret_broker::message::MessageBuilder;
@@ -57,6 +58,8 @@ pub(super) struct Channel {
     /// The publish under way.
     pub(super) exchange: String,
     pub(super) routing_key: String,
+    /// Where these two lead, as of this version of the definitions.
+    pub(super) last_route: Option<(u64, Arc<Route>)>,
     pub(super) mandatory: bool,
     pub(super) immediate: bool,
     pub(super) mode: Mode,
@@ -80,6 +83,7 @@ impl Channel {
             content: Content::None,
             exchange: String::new(),
             routing_key: String::new(),
+            last_route: None,
             mandatory: false,
             immediate: false,
             mode: Mode::Plain,

@@ -62,14 +62,15 @@ impl Session {
             channel.last_tag = tag;
         }
         let message = &delivery.message;
+        let (exchange, routing_key) = message.names();
         write_deliver(
             link.out.tail(),
             number,
             &entry.tag,
             tag,
             delivery.redelivered,
-            message.exchange(),
-            message.routing_key(),
+            exchange,
+            routing_key,
         );
         write_content(&mut link.out, number, message, link.frame_max);
         if let (false, Some(queue)) = (entry.no_ack, &entry.queue) {

@@ -22,10 +22,14 @@ impl Channel {
         mandatory: bool,
         immediate: bool,
     ) {
-        self.exchange.clear();
-        self.exchange.push_str(exchange);
-        self.routing_key.clear();
-        self.routing_key.push_str(routing_key);
+        // Mostly the same as before.
+        if self.routing_key != routing_key || self.exchange != exchange {
+            self.exchange.clear();
+            self.exchange.push_str(exchange);
+            self.routing_key.clear();
+            self.routing_key.push_str(routing_key);
+            self.last_route = None;
+        }
         self.mandatory = mandatory;
         self.immediate = immediate;
         self.content = Content::Header;
@@ -139,15 +143,20 @@ impl Channel {
 
     /// The queues for a message, from memory if they are known.
     fn route(
-        &self,
+        &mut self,
         link: &mut Link,
         message: &Message,
         extra_keys: &[leveret_broker::ids::Name],
     ) -> Outcome<Arc<Route>> {
-        if extra_keys.is_empty()
-            && let Some(route) = link.routes.get(&self.exchange, &self.routing_key)
-        {
-            return Ok(route);
+        let version = link.routes.version();
+        if extra_keys.is_empty() {
+            if let Some((_, route)) = self.last_route.as_ref().filter(|last| last.0 == version) {
+                return Ok(Arc::clone(route));
+            }
+            if let Some(route) = link.routes.get(&self.exchange, &self.routing_key) {
+                self.last_route = Some((version, Arc::clone(&route)));
+                return Ok(route);
+            }
         }
         let input =
             RoutingInput { routing_key: &self.routing_key, extra_keys, headers: message.headers() };

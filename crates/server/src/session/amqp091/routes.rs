@@ -43,6 +43,11 @@ impl Routes {
         }
     }
 
+    /// The version of the definitions that all this is of.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
     pub(super) fn get(&self, exchange: &str, routing_key: &str) -> Option<Arc<Route>> {
         self.known.get(&KeyRef { exchange, routing_key }).cloned()
     }

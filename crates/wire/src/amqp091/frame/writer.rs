@@ -20,6 +20,11 @@ fn start_basic(out: &mut Vec<u8>, channel: u16, method_id: u16, fields_len: usiz
 }
 
 #[inline]
+/// At most what a short string can hold.
+fn short_bytes(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(usize::from(u8::MAX))]
+}
+
 fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(bytes.len() as u8);
     out.extend_from_slice(bytes);
@@ -40,11 +45,11 @@ pub fn write_deliver(
     consumer_tag: &str,
     delivery_tag: u64,
     redelivered: bool,
-    exchange: &str,
-    routing_key: &str,
+    exchange: impl AsRef<[u8]>,
+    routing_key: impl AsRef<[u8]>,
 ) {
-    let (tag, exchange, key) =
-        (short_str(consumer_tag), short_str(exchange), short_str(routing_key));
+    let tag = short_str(consumer_tag);
+    let (exchange, key) = (short_bytes(exchange.as_ref()), short_bytes(routing_key.as_ref()));
     start_basic(out, channel, 60, 12 + tag.len() + exchange.len() + key.len());
     put_short(out, tag);
     put_tag(out, delivery_tag, u8::from(redelivered));
