@@ -1,7 +1,8 @@
 //! `cargo xtask figures`: the shape of our code in numbers, to be held beside that of others.
 //!
-//! Measured as other trees were: production code is what is made neither for tests nor as an example,
-//! without the module of tests at a file's end; a function counts from its `fn` to its closing brace.
+//! Measured as other trees were: production code is what is made neither for tests nor as an
+//! example, without the module of tests at a file's end; a function counts from its `fn` to its
+//! closing brace.
 
 use std::collections::BTreeSet;
 use std::path::Path;
