@@ -53,9 +53,7 @@ pub fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
         let profile = out.join(name);
         let instructions = count(&program, name, &profile)?;
         if mode == Mode::Tables {
-            println!("\n{name}: {instructions} instructions a publish");
-            table("self", &profile, "--inclusive=no")?;
-            table("with what it calls", &profile, "--inclusive=yes")?;
+            print_tables(name, instructions, &profile)?;
         }
         counted.instructions.insert(name.to_owned(), instructions);
     }
@@ -119,18 +117,42 @@ fn count(program: &Path, name: &str, profile: &Path) -> anyhow::Result<u64> {
     Ok((totals + messages / 2) / messages)
 }
 
-/// Prints the functions that cost most.
-fn table(title: &str, profile: &Path, inclusive: &str) -> anyhow::Result<()> {
-    let profile = profile.to_string_lossy();
-    let arguments = [inclusive, "--threshold=100", "--auto=no", &profile];
-    let text = output("callgrind_annotate", &arguments)?;
-    println!("  {title}");
-    let mut rows = by_function(&text, inclusive == "--inclusive=yes");
-    rows.truncate(TABLE_ROWS);
-    for (share, function) in rows {
-        println!("  {share:5.1} %  {function}");
+/// Prints the functions that cost most, by themselves and with what they call.
+fn print_tables(name: &str, instructions: u64, profile: &Path) -> anyhow::Result<()> {
+    let (own, whole) = (shares(profile, false)?, shares(profile, true)?);
+    println!("\n### {name}: {instructions} instructions a publish\n");
+    println!("| self | function | with calls | function |\n|---:|---|---:|---|");
+    for ((own, function), (whole, caller)) in own.iter().zip(&whole).take(TABLE_ROWS) {
+        let (function, caller) = (short(function), short(caller));
+        println!("| {own:.1} % | `{function}` | {whole:.1} % | `{caller}` |");
     }
     Ok(())
+}
+
+fn shares(profile: &Path, inclusive: bool) -> anyhow::Result<Vec<(f64, String)>> {
+    let option = if inclusive { "--inclusive=yes" } else { "--inclusive=no" };
+    let arguments = [option, "--threshold=100", "--auto=no", &profile.to_string_lossy()];
+    Ok(by_function(&output("callgrind_annotate", &arguments)?, inclusive))
+}
+
+/// The last two parts of a function's path, without generics.
+fn short(function: &str) -> String {
+    // `<type as trait>::name` is the type's.
+    let own = function.strip_prefix('<').and_then(|rest| {
+        Some(format!("{}::{}", rest.split(" as ").next()?, rest.rsplit_once(">::")?.1))
+    });
+    let (mut plain, mut depth) = (String::new(), 0_usize);
+    for character in own.as_deref().unwrap_or(function).chars() {
+        match character {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => plain.push(character),
+            _ => {}
+        }
+    }
+    let parts: Vec<&str> =
+        plain.split("::").filter(|part| !part.is_empty() && !part.starts_with('{')).collect();
+    parts[parts.len().saturating_sub(2)..].join("::")
 }
 
 /// Functions with their share, largest first. Callgrind has a line for each file from which a
@@ -234,5 +256,13 @@ mod tests {
         let rows = [(50.0, "one::two".to_owned()), (5.0, "memcpy".to_owned())];
         assert_eq!(by_function(text, false), rows);
         assert_eq!(by_function(text, true)[0].0, 30.0);
+    }
+
+    #[test]
+    fn functions_are_named_by_the_end_of_their_path() {
+        assert_eq!(short("a::b::C<D, E>::f::{{closure}}"), "C::f");
+        assert_eq!(short("<a::B<C> as d::E<F>>::g"), "B::g");
+        assert_eq!(short("a::b::<impl c::D>::e"), "b::e");
+        assert_eq!(short("memcpy"), "memcpy");
     }
 }
