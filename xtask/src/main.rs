@@ -3,6 +3,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its purpose")]
 
 mod ci;
+mod figures;
+mod hot_path;
 mod licences;
 mod tidy;
 
@@ -11,11 +13,16 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
+use hot_path::Mode;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
-  ci     all checks: format, clippy, tidy, licences, tests; changes nothing
-  tidy   the checks of the repository: walls between crates, dead files, shape limits
-  fix    format, and apply clippy's suggestions";
+  ci        all checks: format, clippy, tidy, licences, tests; changes nothing
+  tidy      the checks of the repository: walls between crates, dead files, shape limits
+  fix       format, and apply clippy's suggestions
+  hot-path  count the instructions a message costs, and compare with bench/hot_path.toml;
+            --write writes them down, --tables prints where they went
+  figures   the shape of the code in numbers";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,6 +31,10 @@ fn main() -> ExitCode {
         ["ci"] => ci::check(&root),
         ["fix"] => ci::fix(&root),
         ["tidy"] => tidy::run(&root),
+        ["figures"] => figures::run(&root),
+        ["hot-path"] => hot_path::run(&root, Mode::Check),
+        ["hot-path", "--write"] => hot_path::run(&root, Mode::Write),
+        ["hot-path", "--tables"] => hot_path::run(&root, Mode::Tables),
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     match result {

@@ -8,6 +8,8 @@ mod alarms;
 mod clock;
 pub mod durable;
 mod fatal;
+#[doc(hidden)]
+pub mod hot_path;
 mod loading;
 mod net;
 mod options;

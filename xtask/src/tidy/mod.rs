@@ -17,6 +17,8 @@ use anyhow::{Context, bail};
 
 use scan::Scanned;
 
+pub use shape::functions;
+
 /// Directories that hold no sources of the workspace.
 const SKIPPED: [&str; 3] = ["target", "interop", "examples"];
 
@@ -46,13 +48,14 @@ impl fmt::Display for Finding {
 /// A Rust source file.
 pub struct Source {
     /// Relative to the root, with slashes.
-    path: String,
+    pub path: String,
     text: String,
-    scanned: Scanned,
+    /// Its code and its comments apart.
+    pub scanned: Scanned,
 }
 
 impl Source {
-    fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         Source { path: path.into(), scanned: scan::scan(&text), text }
     }
@@ -92,7 +95,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 /// All Rust sources of the workspace, sorted by path.
-fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
+pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {

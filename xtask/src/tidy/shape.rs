@@ -66,16 +66,16 @@ fn long_functions(source: &Source) -> Vec<Finding> {
 }
 
 /// A function with a body.
-struct Function {
+pub struct Function {
     name: String,
     /// The line of its name, from 1.
     line: usize,
     /// The lines between its braces.
-    lines: usize,
+    pub lines: usize,
 }
 
 /// All functions with a body in code that holds no comments or strings.
-fn functions(code: &str) -> Vec<Function> {
+pub fn functions(code: &str) -> Vec<Function> {
     let starts = code
         .match_indices("fn ")
         .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));

@@ -1,0 +1,103 @@
+//! Sessions for the program that counts the instructions of the hot path
+//! (`examples/hot_path`): what a connection's task does with a session, without the socket and the
+//! clock. No part of the interface, and nothing that a server uses.
+//!
+//! Invariant: the same calls do the same work, so that counts can be compared.
+
+use std::sync::Arc;
+
+use leveret_broker::broker::Broker;
+use leveret_broker::ids::Timestamp;
+use leveret_broker::log::Recovered;
+
+use crate::durable::StoreLog;
+use crate::net::mailbox::Mailbox;
+use crate::net::out_buffer::OutBuffer;
+use crate::options::Options;
+use crate::session::amqp091::Session;
+use crate::shared::Shared;
+
+/// The time, which stands still.
+const NOW: Timestamp = Timestamp(1_000_000);
+
+/// A server without sockets: its broker has the vhost and the user of the default options.
+#[derive(Clone)]
+pub struct World {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// A broker on what a log has kept.
+    pub fn new(log: Arc<StoreLog>, recovered: Recovered) -> Self {
+        let broker = Broker::recover(log, [3; 32], recovered, NOW);
+        let options = Options::default();
+        crate::add_defaults(&broker, &options);
+        broker.set_memory_budget(options.memory_high_watermark_bytes);
+        Self { shared: Arc::new(Shared::new(broker, options)) }
+    }
+
+    /// A connection that was just accepted.
+    pub fn connect(&self) -> Peer {
+        let session = Session::new(Arc::clone(&self.shared), NOW);
+        let mailbox = Arc::clone(session.mailbox());
+        self.shared.connect(session.connection(), Arc::clone(&mailbox));
+        Peer { session, mailbox }
+    }
+}
+
+/// A connection.
+pub struct Peer {
+    session: Session,
+    mailbox: Arc<Mailbox>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// Gives the session what a read would have brought; how much of it was used.
+    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+        self.session.receive(bytes, NOW)
+    }
+
+    /// Takes mail and writes, as a turn of the connection's task does; how many bytes were written.
+    pub fn write(&mut self) -> usize {
+        self.turn(|_| {})
+    }
+
+    /// As [`Self::write`]; what was written.
+    pub fn answers(&mut self) -> Vec<u8> {
+        let mut answers = Vec::new();
+        self.turn(|bytes| answers.extend_from_slice(bytes));
+        answers
+    }
+
+    fn turn(&mut self, mut take: impl FnMut(&[u8])) -> usize {
+        if self.mailbox.take_signal() {
+            self.session.take_mail(NOW);
+        }
+        let mut total = 0;
+        while self.session.out().writable() > 0 {
+            let written = {
+                let mut slices = OutBuffer::no_slices();
+                let count = self.session.out().slices(&mut slices);
+                slices[..count].iter().for_each(|slice| take(slice));
+                slices[..count].iter().map(|slice| slice.len()).sum()
+            };
+            self.session.out().advance(written);
+            self.session.on_written(NOW);
+            total += written;
+        }
+        self.session.release_room();
+        total
+    }
+}
