@@ -134,6 +134,17 @@ fn read(mut receiver: Receiver, progress: &Progress) -> anyhow::Result<()> {
     }
 }
 
+/// Waits until all copies have come; an error if they do not.
+fn expect_all(progress: &Progress, copies: u64) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while progress.received.load(Relaxed) < copies && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let received = progress.received.load(Relaxed);
+    ensure!(received == copies, "{received} of {copies} copies have come");
+    Ok(())
+}
+
 fn publish(
     topic: &Topic,
     mut connection: Connection,
@@ -169,6 +180,7 @@ fn publish(
                 "{{\"published\": {published}, \"delivered\": {delivered}, \
                  \"published_in_all\": {number}, \"seconds\": {seconds:.6}}}"
             );
+            expect_all(progress, number as u64 * 10)?;
             break;
         }
     }
