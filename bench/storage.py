@@ -101,7 +101,8 @@ def settled_writes(broker, seconds=60):
 
 def load_lines(options, broker, *arguments):
     """Runs a load; its lines as they come."""
-    command = [options.loads, arguments[0], "--uri", compare.uri_of(broker), *map(str, arguments[1:])]
+    name, *rest = map(str, arguments)
+    command = [options.loads, name, "--uri", compare.uri_of(broker), *rest]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
