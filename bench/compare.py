@@ -79,6 +79,9 @@ LIMITED = {
     "latency20k",
 }
 
+# Seconds of warm-up in addition, where it takes them until all threads are under way.
+MORE_WARMUP = {"connections1000": 4}
+
 START_SECONDS = 60
 STOP_SECONDS = 30
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -281,7 +284,8 @@ def run_scenario(broker, options, name, more=()):
     """One run of the load; its figures with the broker's CPU and memory added."""
     arguments = SCENARIOS[name][1].split() + list(more)
     command = [options.perf, "perf", "--json", "--quiet", "--uri", uri_of(broker), *arguments]
-    command += ["--time", str(options.seconds), "--warmup", str(options.warmup)]
+    extra = MORE_WARMUP.get(name, 0)
+    command += ["--time", str(options.seconds + extra), "--warmup", str(options.warmup + extra)]
     before = cpu_seconds(broker.pid())
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     used = cpu_seconds(broker.pid()) - before

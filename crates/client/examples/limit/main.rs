@@ -27,8 +27,8 @@ use leveret_client::wire::amqp091::table::Table;
 use pump::{Pump, Shape};
 use world::World;
 
-/// Size of reads, and about that of writes.
-const PIECE_BYTES: usize = 256 << 10;
+/// Size of reads, and about that of writes; small enough to stay in a core's cache.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Largest frame, as brokers offer it.
 const FRAME_MAX: u32 = 131_072;
