@@ -180,7 +180,7 @@ fn publish(
                 "{{\"published\": {published}, \"delivered\": {delivered}, \
                  \"published_in_all\": {number}, \"seconds\": {seconds:.6}}}"
             );
-            expect_all(progress, number as u64 * 10)?;
+            expect_all(progress, number * 10)?;
             break;
         }
     }
