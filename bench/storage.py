@@ -99,13 +99,10 @@ def settled_writes(broker, seconds=60):
 # ---- the loads
 
 
-def uri(broker):
-    return f"amqp://guest:guest@{broker.address}"
-
-
 def load_lines(options, broker, *arguments):
     """Runs a load; its lines as they come."""
-    command = [options.loads, arguments[0], "--uri", uri(broker), *map(str, arguments[1:])]
+    name, *rest = map(str, arguments)
+    command = [options.loads, name, "--uri", compare.uri_of(broker), *rest]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -576,16 +573,6 @@ def parse_arguments():
     return options
 
 
-def build_loads():
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    subprocess.run(
-        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "leveret-client",
-         "--example", "storage"],
-        cwd=ROOT, check=True,
-    )
-    return str(target / "release" / "examples" / "storage")
-
-
 def brokers_of(options):
     """How to make each broker, as compare.py does, with our settings."""
     makers = compare.brokers_of(options)
@@ -596,7 +583,7 @@ def brokers_of(options):
 
 def main():
     options = parse_arguments()
-    options.loads = options.loads or build_loads()
+    options.loads = options.loads or compare.example("storage")
     makers = brokers_of(options)
     results = {"cores": os.cpu_count(), "set": options.set}
     for part in options.parts:

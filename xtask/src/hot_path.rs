@@ -1,8 +1,8 @@
 //! `cargo xtask hot-path`: the instructions that a message costs, counted by callgrind, against
 //! those that are written down in `bench/hot_path.toml`.
 //!
-//! A ratchet: more than [`TOLERANCE`] above fails, and so does more than that below, until the
-//! better figures are written down. Counts are the same at each run; another compiler makes other
+//! A ratchet: more than [`TOLERANCE`] above fails; what is better is to be written down. Counts are
+//! the same at each run; another compiler makes other
 //! code, so that a compiler other than the one of the figures is told and not judged.
 
 use std::collections::BTreeMap;
@@ -192,9 +192,8 @@ fn judge(written: &Figures, counted: &Figures) -> anyhow::Result<()> {
         if change > TOLERANCE {
             problems.push(format!("{name} is slower: {before} -> {count} instructions"));
         } else if change < -TOLERANCE {
-            problems.push(format!(
-                "{name} is faster: {before} -> {count} instructions; tighten with --write"
-            ));
+            // No failure: another machine's memcpy may be a better one.
+            println!("{name} is faster: {before} -> {count}; tighten with --write");
         }
     }
     for name in written.instructions.keys() {
@@ -229,9 +228,8 @@ mod tests {
     #[test]
     fn a_figure_may_be_off_by_three_in_a_hundred() {
         assert_eq!(verdict(1000, 1029), "");
-        assert_eq!(verdict(1000, 971), "");
         assert!(verdict(1000, 1031).starts_with("one is slower: 1000 -> 1031"));
-        assert!(verdict(1000, 969).contains("tighten with --write"));
+        assert_eq!(verdict(1000, 500), "");
     }
 
     #[test]
