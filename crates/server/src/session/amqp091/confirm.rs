@@ -139,7 +139,8 @@ impl Session {
         let (channels, out) = (&mut self.channels, &mut self.link.out);
         let (next, held_bytes) = (&mut self.confirms_wait_for, &mut self.confirms_bytes);
         self.unconfirmed.retain(|number| {
-            let Some(Channel { mode: Mode::Confirm(confirms), .. }) = channels.get_mut(number)
+            let Some(Channel { mode: Mode::Confirm(confirms), .. }) =
+                channels.get_mut(number).map(Box::as_mut)
             else {
                 return false;
             };

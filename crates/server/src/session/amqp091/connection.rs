@@ -51,7 +51,8 @@ pub(crate) struct Session {
     pub(super) phase: Phase,
     pub(super) decoder: Decoder,
     pub(super) link: Link,
-    pub(super) channels: HashMap<u16, Channel, FixedState>,
+    /// Boxed: a map has places for at least four, and most connections have one.
+    pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
     pub(super) channel_max: u16,
     /// Milliseconds between heartbeats; 0 is none.
@@ -372,7 +373,7 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        self.channels.insert(number, Channel::new(number));
+        self.channels.insert(number, Box::new(Channel::new(number)));
         self.link.send(number, &Method::ChannelOpenOk {});
     }
 
