@@ -165,6 +165,14 @@ impl<'a> Batch<'a> {
             return Publish::Rejected;
         }
         let expires_at = self.expiry(&message);
+        // With priorities, those of the same batch are compared first.
+        if self.handle.spec.settings.max_priority == 0
+            && self.queue.messages.ready() == 0
+            && let Some(turn) = self.queue.consumers.next(message.size())
+        {
+            self.hand_over(turn, message, expires_at);
+            return Publish::Accepted;
+        }
         let durable = self.is_durable(&message).then(|| message.clone());
         let seq = self.queue.messages.push(message, expires_at, &self.context);
         if let Some(message) = durable {
@@ -177,6 +185,19 @@ impl<'a> Batch<'a> {
             self.drop_over_limit();
         }
         Publish::Accepted
+    }
+
+    /// Gives a message to a consumer that waits at an empty queue, past the queue's order: there is
+    /// nothing to be in order with.
+    fn hand_over(&mut self, turn: Turn, message: Message, expires_at: Timestamp) {
+        let mut slot = self.queue.messages.place(message, expires_at);
+        if turn.no_ack {
+            // It is gone already, and never reaches the log.
+            slot.durable = false;
+        } else if let (true, Some(message)) = (slot.durable, slot.message()) {
+            self.entries.publish(slot.seq, slot.level, message.clone(), expires_at);
+        }
+        self.give(turn, slot);
     }
 
     /// The lesser of the queue's and the message's time to live.

@@ -45,7 +45,7 @@ pub(super) struct Slot {
     pub(super) redelivered: bool,
     /// The log has it.
     pub(super) durable: bool,
-    level: u8,
+    pub(super) level: u8,
 }
 
 /// How many windows transient messages may fill: a durable one is in the log anyway, a transient
@@ -248,6 +248,20 @@ impl Messages {
         self.resident -= slot.resident();
     }
 
+    /// Gives a message the next place.
+    pub(super) fn place(&mut self, message: Message, expires_at: Timestamp) -> Slot {
+        self.last_seq += 1;
+        Slot {
+            seq: Seq(self.last_seq),
+            level: self.level_index(message.priority) as u8,
+            durable: self.durable && message.persistent,
+            body: Body::Here(message),
+            expires_at,
+            returns: 0,
+            redelivered: false,
+        }
+    }
+
     /// Adds a message at the end: to memory, or beyond the window's bytes to the log. A durable one
     /// must be appended there by the same batch.
     pub(super) fn push(
@@ -256,20 +270,9 @@ impl Messages {
         expires_at: Timestamp,
         context: &Context<'_>,
     ) -> Seq {
-        self.last_seq += 1;
-        let seq = Seq(self.last_seq);
-        let index = self.level_index(message.priority);
-        let durable = self.durable && message.persistent;
-        let slot = Slot {
-            seq,
-            body: Body::Here(message),
-            expires_at,
-            returns: 0,
-            redelivered: false,
-            durable,
-            level: index as u8,
-        };
-        let times = if durable { 1 } else { TRANSIENT_TIMES };
+        let slot = self.place(message, expires_at);
+        let (seq, index) = (slot.seq, usize::from(slot.level));
+        let times = if slot.durable { 1 } else { TRANSIENT_TIMES };
         let fits = self.resident < context.window.saturating_mul(times) as u64;
         self.count_in(&slot);
         if fits && self.levels[index].stored.is_empty() {
