@@ -14,9 +14,12 @@ use super::window::Window;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// When messages are due.
+///
+/// Counted from the start: a time since 1970 has no nanoseconds as a float, and `due_at` and
+/// `due_by` must agree, or a producer waits for room when it should wait for the time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    start_ns: f64,
+    start_ns: u64,
     interval_ns: f64,
 }
 
@@ -24,18 +27,22 @@ impl Pace {
     /// `rate` messages a second; `share` of an interval later than the first producer.
     pub(super) fn new(start_ns: u64, rate: f64, share: f64) -> Pace {
         let interval_ns = 1e9 / rate;
-        Pace { start_ns: start_ns as f64 + interval_ns * share, interval_ns }
+        Pace { start_ns: start_ns + (interval_ns * share) as u64, interval_ns }
     }
 
     /// When message number `index` is due, counted from 0.
     fn due_at(&self, index: u64) -> u64 {
-        (self.start_ns + index as f64 * self.interval_ns) as u64
+        self.start_ns + (index as f64 * self.interval_ns) as u64
     }
 
     /// How many messages are due by now.
     fn due_by(&self, now: u64) -> u64 {
-        let elapsed = now as f64 - self.start_ns;
-        if elapsed < 0.0 { 0 } else { (elapsed / self.interval_ns) as u64 + 1 }
+        let Some(elapsed) = now.checked_sub(self.start_ns) else { return 0 };
+        let mut count = (elapsed as f64 / self.interval_ns) as u64;
+        while self.due_at(count) <= now {
+            count += 1;
+        }
+        count
     }
 }
 
@@ -125,5 +132,16 @@ mod tests {
         assert_eq!(pace.due_by(1_500_000), 1);
         assert_eq!(pace.due_by(3_499_999), 2);
         assert_eq!((pace.due_at(0), pace.due_at(2)), (1_500_000, 3_500_000));
+    }
+
+    #[test]
+    fn a_message_is_due_at_the_time_that_is_waited_for() {
+        for rate in [3.0, 1000.0, 20_000.0, 77_777.7] {
+            let pace = Pace::new(1_795_000_000_123_456_789, rate, 0.3);
+            for index in (0..100_000).step_by(7) {
+                let due = pace.due_at(index);
+                assert_eq!((pace.due_by(due - 1), pace.due_by(due)), (index, index + 1), "{rate}");
+            }
+        }
     }
 }
