@@ -201,7 +201,6 @@ impl Store {
             definitions: named.or(pending.definitions),
             segments: core.segment_entries(),
             queues: core.queue_states(),
-            clean: None,
         };
         let alive = core.segments.iter().filter(|(_, held)| !held.space.is_dead());
         let extents = alive.map(|(id, held)| (*id, held.space.free_extents())).collect();
