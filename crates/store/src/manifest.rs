@@ -90,7 +90,7 @@ pub struct Manifest {
 pub struct DefinitionsFile {
     /// The number in the file's name.
     pub number: u64,
-    /// The last batch of the log whose changes are in it.
+    /// How many of all changes of the definitions are in it: those with a number up to this one.
     pub through: u64,
 }
 
