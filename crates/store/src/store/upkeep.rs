@@ -290,7 +290,7 @@ impl Store {
 
     /// Writes everything to segments and checkpoints, so that the next start has nothing to
     /// replay. Nothing may be appended meanwhile, and everything must be durable.
-    pub(crate) fn settle_down(&self) -> io::Result<()> {
+    fn settle_down(&self) -> io::Result<()> {
         let mut pending = self.pending();
         if pending.captured.is_some() {
             self.checkpoint(&mut pending)?;
