@@ -19,17 +19,17 @@ pub enum OpenError {
         /// What the system said.
         error: io::Error,
     },
-    /// A newer version wrote it.
+    /// Another version wrote it.
     #[error(
-        "the {what} has format {found}, and this version of Leveret reads formats up to {known}: \
-         start the version that wrote it, or a newer one"
+        "the {what} has format {found}, and this version of Leveret reads format {known} only: \
+         start the version that wrote it"
     )]
-    Newer {
+    Format {
         /// Which file.
         what: String,
         /// Its format.
         found: u32,
-        /// The newest that is known.
+        /// The one that is known.
         known: u32,
     },
     /// A newer version wrote a kind of record that must be understood.
@@ -73,8 +73,8 @@ impl OpenError {
         Self::Io { doing: doing.into(), error }
     }
 
-    pub(crate) fn newer(what: &str, found: u32, known: u32) -> Self {
-        Self::Newer { what: what.to_owned(), found, known }
+    pub(crate) fn format(what: &str, found: u32, known: u32) -> Self {
+        Self::Format { what: what.to_owned(), found, known }
     }
 
     pub(crate) fn damaged(what: impl Into<String>, why: impl std::fmt::Display) -> Self {

@@ -5,7 +5,6 @@
 
 mod container;
 mod restore;
-mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -19,14 +18,13 @@ use crate::disk::Disk;
 use crate::segment::Run;
 use container::Container;
 
-pub use restore::{Lost, Restored, restore};
-pub use tail::{QueueTail, TailEntry};
+pub use restore::restore;
 
 /// The name of the manifest's file.
 pub const MANIFEST: &str = "manifest";
 
 /// The format of the manifest that this version writes, and the only one that it reads.
-pub const MANIFEST_FORMAT: u16 = 1;
+pub const MANIFEST_FORMAT: u16 = 2;
 
 /// The format of a definitions file that this version writes, and the only one that it reads.
 pub const DEFINITIONS_FORMAT: u16 = 1;
@@ -56,7 +54,7 @@ pub enum ManifestError {
     /// Another version of the broker wrote it.
     #[error(
         "{file} has format {found}, and this version of Leveret reads format {known} only: use \
-         the version that wrote it, or a newer one"
+         the version that wrote it"
     )]
     Format {
         /// The file.
@@ -85,8 +83,6 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
     /// What is known of queues beside their messages.
     pub queues: Vec<QueueState>,
-    /// What a clean stop left, so that the log need not be replayed.
-    pub clean: Option<CleanStop>,
 }
 
 /// A snapshot of the definitions.
@@ -94,7 +90,7 @@ pub struct Manifest {
 pub struct DefinitionsFile {
     /// The number in the file's name.
     pub number: u64,
-    /// The last batch of the log whose changes are in it.
+    /// How many of all changes of the definitions are in it: those with a number up to this one.
     pub through: u64,
 }
 
@@ -173,15 +169,6 @@ pub struct QueueState {
     pub delivered: u64,
     /// Messages that came back, and how often.
     pub returns: Vec<(u64, u32)>,
-}
-
-/// What a clean stop left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CleanStop {
-    /// The last batch of the log; another one means that the store was used after the stop.
-    pub log_end: u64,
-    /// The messages that are only in the log, by queue.
-    pub tail: Vec<QueueTail>,
 }
 
 impl Manifest {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::Duration;
 
@@ -35,8 +34,8 @@ pub trait Events: Send + Sync {
 #[derive(Debug)]
 pub struct Threads {
     store: Arc<Store>,
-    threads: Vec<JoinHandle<()>>,
-    failed: Arc<AtomicBool>,
+    /// Each tells whether the log may be written on after it.
+    threads: Vec<JoinHandle<bool>>,
 }
 
 struct Trouble {
@@ -68,7 +67,8 @@ fn slow_down(store: &Store) {
     }
 }
 
-fn write(store: &Store, events: &Arc<dyn Events>, failed: &AtomicBool) {
+/// Commits until the end; false if nothing may be written any more.
+fn write(store: &Store, events: &Arc<dyn Events>) -> bool {
     let mut trouble = Trouble { events: Arc::clone(events), told: false };
     loop {
         match store.commit() {
@@ -76,20 +76,18 @@ fn write(store: &Store, events: &Arc<dyn Events>, failed: &AtomicBool) {
                 trouble.tell(None);
                 slow_down(store);
             }
-            Ok(Committed::Nothing) if store.is_stopping() => return,
+            Ok(Committed::Nothing) if store.is_stopping() => return true,
             Ok(Committed::Nothing) => store.wait_for_work(IDLE * 10),
             Ok(Committed::NoRoom(error)) => {
                 trouble.tell(Some(&error));
                 if store.is_stopping() {
-                    failed.store(true, Ordering::Release);
-                    return;
+                    return true;
                 }
                 sleep(RETRY);
             }
             Err(fatal) => {
-                failed.store(true, Ordering::Release);
                 events.fatal(&fatal);
-                return;
+                return false;
             }
         }
     }
@@ -119,32 +117,30 @@ fn keep(store: &Store, events: &Arc<dyn Events>) {
 impl Threads {
     /// Starts the threads.
     pub fn start(store: &Arc<Store>, events: &Arc<dyn Events>) -> io::Result<Self> {
-        let failed = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        let (writing, told, flag) = (Arc::clone(store), Arc::clone(events), Arc::clone(&failed));
+        let (writing, told) = (Arc::clone(store), Arc::clone(events));
         threads.push(
-            Builder::new()
-                .name("log-writer".to_owned())
-                .spawn(move || write(&writing, &told, &flag))?,
+            Builder::new().name("log-writer".to_owned()).spawn(move || write(&writing, &told))?,
         );
         let (keeping, told) = (Arc::clone(store), Arc::clone(events));
-        threads.push(
-            Builder::new().name("log-upkeep".to_owned()).spawn(move || keep(&keeping, &told))?,
-        );
-        Ok(Self { store: Arc::clone(store), threads, failed })
+        threads.push(Builder::new().name("log-upkeep".to_owned()).spawn(move || {
+            keep(&keeping, &told);
+            true
+        })?);
+        Ok(Self { store: Arc::clone(store), threads })
     }
 
-    /// Ends the threads once everything that was appended is durable, and moves what lives to
-    /// segments, so that the next start has nothing to replay. Nothing may be appended any more.
+    /// Ends the threads and closes the store ([`Store::close`]). Nothing may be appended any more.
     pub fn stop(self) -> io::Result<()> {
         self.store.stop();
+        let mut sound = true;
         for thread in self.threads {
-            // One that panicked has said so; what it left is recovered by the next start.
-            let _ = thread.join();
+            // Behind a batch that one lost by a panic none may be written either.
+            sound &= thread.join().unwrap_or(false);
         }
-        if self.failed.load(Ordering::Acquire) {
+        if !sound {
             return Err(io::Error::other("not everything could be made durable"));
         }
-        self.store.settle_down()
+        self.store.close()
     }
 }

@@ -178,7 +178,7 @@ fn a_newer_format_and_a_foreign_file_are_refused() {
     log[8..12].copy_from_slice(&crc.to_le_bytes());
     let disk: Arc<dyn Disk> = Arc::new(disk_with(&image));
     let error = Store::open(disk, Options::default()).unwrap_err().to_string();
-    assert!(error.contains("has format 2") && error.contains("up to 1"), "{error}");
+    assert!(error.contains("has format 2") && error.contains("format 1 only"), "{error}");
 
     let mut image = written.image.clone();
     let log = image.get_mut(&written.log).unwrap();

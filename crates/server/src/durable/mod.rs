@@ -4,8 +4,6 @@
 //! the definitions is a [`Command`] by postcard, and a snapshot of them is a list of commands.
 
 mod running;
-#[cfg(test)]
-mod tests;
 pub mod tools;
 
 use std::collections::HashMap;

@@ -9,12 +9,12 @@ use leveret_broker::ids::{QueueId, Seq};
 use leveret_broker::message::{FieldTable, FieldValue, Message, MessageBuilder};
 use leveret_broker::queue::{QueueHandle, Settlement};
 use leveret_broker::routing::{Destination, RoutingInput};
+use leveret_store::disk::Random;
 use leveret_wire::amqp091::properties::{BasicProperties, ShortString};
 
 use crate::ledger::{
     Act, Copy, Ledger, Sent, TRANSIENT, UNKNOWN, binding_fact, body, exchange_fact, queue_fact,
 };
-use crate::random::Random;
 use crate::world::{Given, World};
 
 const QUEUES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];

@@ -14,7 +14,6 @@
 mod client;
 mod ledger;
 mod model;
-mod random;
 mod recording;
 mod scenario;
 mod world;

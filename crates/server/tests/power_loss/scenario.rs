@@ -6,13 +6,12 @@ use leveret_broker::ids::{QueueId, Seq, Timestamp};
 use leveret_broker::log::{Entry, Recovered};
 use leveret_broker::queue::Settlement;
 use leveret_server::durable::{OpenedLog, StoreLog};
-use leveret_store::disk::{Fault, FaultyDisk, Kind};
+use leveret_store::disk::{Fault, FaultyDisk, Kind, Random};
 use leveret_store::{Committed, Durability, Options, Report, Upkeep};
 
 use crate::client::Client;
 use crate::ledger::{Ledger, TRANSIENT};
 use crate::model::State;
-use crate::random::Random;
 use crate::world::World;
 
 macro_rules! totals {
@@ -72,7 +71,8 @@ impl Scenario {
             log_messages_max: 4 + random.below(200) as usize,
             seed: [0; 16],
         };
-        let disk = FaultyDisk::new(seed);
+        // A seed of its own: both draw by the same generator.
+        let disk = FaultyDisk::new(random.number());
         disk.set_direct(!random.once_in(4));
         disk.set_garbage(random.once_in(2));
         let lossy = random.once_in(2);
@@ -131,7 +131,7 @@ impl Scenario {
 
     fn open(&mut self) -> Result<OpenedLog, leveret_store::OpenError> {
         let mut options = self.options.clone();
-        options.seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        options.seed[..8].copy_from_slice(&self.random.number().to_le_bytes());
         StoreLog::open(Arc::new(self.disk.clone()), options)
     }
 

@@ -9,7 +9,7 @@ mod real;
 use std::any::Any;
 use std::io;
 
-pub use faulty::{Fault, FaultyDisk, Kind, Survival};
+pub use faulty::{Fault, FaultyDisk, Kind, Random, Survival};
 pub use real::RealDisk;
 
 /// How a file is opened.

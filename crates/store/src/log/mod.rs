@@ -9,8 +9,6 @@ pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod ring;
 pub(crate) mod scan;
-#[cfg(test)]
-mod tests;
 pub(crate) mod walk;
 
 /// Why a record whose checksums are right cannot be read.

@@ -23,7 +23,7 @@ use crate::disk::{Access, BLOCK, Disk, DiskFile};
 /// The directory of the log's files.
 pub(crate) const DIR: &str = "log";
 const MAGIC: &[u8; 8] = b"LVRTLOG1";
-/// The newest format that this version reads, and the one that it writes.
+/// The format that this version writes, and the only one that it reads.
 pub(crate) const FORMAT: u16 = 1;
 /// How much is written at once when a file is filled with zeros.
 const ZEROS: usize = 1 << 20;

@@ -143,8 +143,8 @@ impl Scan<'_, '_> {
         let handles = Handles::open(disk, id).map_err(failed)?;
         let block = self.read(&handles, 0, BLOCK * 2)?;
         match Header::decode(&block) {
-            Some(header) if header.format > FORMAT => {
-                Err(OpenError::newer("log file", u32::from(header.format), FORMAT.into()))
+            Some(header) if header.format != FORMAT => {
+                Err(OpenError::format("log file", u32::from(header.format), FORMAT.into()))
             }
             Some(header) if header.store_id == self.store_id && header.first > 0 => {
                 let (epoch, first) = (header.epoch, header.first);

@@ -32,7 +32,7 @@ impl Start {
         if let Some(header) = Header::decode(&block) {
             return Some(Self {
                 store_id: Some(header.store_id),
-                unknown_format: (header.format > FORMAT).then_some(header.format),
+                unknown_format: (header.format != FORMAT).then_some(header.format),
                 epoch: header.epoch,
                 first: header.first,
             });

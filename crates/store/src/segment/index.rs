@@ -17,12 +17,12 @@ const GRANULE_BYTES: u64 = 64 << 10;
 
 /// A part of the file that is given back as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Extent {
+pub(crate) struct Extent {
     /// Where it begins: a multiple of [`BLOCK`].
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Its length in bytes, up to the end of its last record.
-    pub(super) len: u64,
-    pub(super) records: u32,
+    pub(crate) len: u64,
+    pub(crate) records: u32,
 }
 
 impl Extent {

@@ -12,9 +12,9 @@
 //! The file, numbers little-endian: a header block; extents, each at a multiple of [`BLOCK`]; the
 //! index (`index.rs`); a trailer of fixed length that says where the index is.
 
+mod check;
 mod format;
 mod index;
-mod inspect;
 mod reader;
 mod run;
 mod scan;
@@ -27,20 +27,17 @@ use std::io;
 
 use crate::disk::{BLOCK, Disk};
 
+pub use check::check;
+pub(crate) use check::check_records;
 pub use format::{DataRef, RecordHead};
-pub(crate) use inspect::check_records;
-pub use inspect::{ExtentReport, Report, Salvaged, check, inspect, salvage};
+pub use reader::Segment;
 pub(crate) use reader::read_through;
-pub use reader::{ReadRecord, Segment};
 pub use run::{ReadPlan, Run};
 pub use space::Space;
 pub use writer::SegmentWriter;
 
 /// The directory of the segment files.
 pub const DIRECTORY: &str = "segments";
-
-/// The usual length of an extent, in bytes.
-pub const EXTENT_BYTES: usize = 4 << 20;
 
 /// The longest data of a record, in bytes.
 pub const DATA_BYTES_MAX: usize = 1 << 31;
@@ -62,7 +59,7 @@ pub enum SegmentError {
     /// Another version of the broker wrote it.
     #[error(
         "segment {id} has format {found}, and this version of Leveret reads format {known} only: \
-         use the version that wrote it, or a newer one"
+         use the version that wrote it"
     )]
     Format {
         /// The segment.

@@ -91,12 +91,9 @@ impl Segment {
         self.len
     }
 
-    pub(super) fn extents(&self) -> &[Extent] {
+    /// The parts of it that are given back as a whole.
+    pub(crate) fn extents(&self) -> &[Extent] {
         &self.extents
-    }
-
-    pub(super) fn file(&self) -> &dyn DiskFile {
-        &*self.file
     }
 
     pub(super) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -104,7 +101,7 @@ impl Segment {
     }
 
     /// Whether a part of the file reads as zeros.
-    pub(super) fn is_zeros(&self, extent: &Extent) -> bool {
+    pub(crate) fn is_zeros(&self, extent: &Extent) -> bool {
         let mut offset = extent.offset;
         while offset < extent.end() {
             let len = (extent.end() - offset).min(READ_BYTES) as usize;
@@ -218,15 +215,6 @@ impl Segment {
             count += 1;
         }
         count
-    }
-
-    /// Follows one reference.
-    pub(super) fn shared(&self, to: DataRef) -> Result<Bytes, Damaged> {
-        let (begin, end) = to.range().ok_or(Damaged::Reference)?;
-        if end > self.len {
-            return Err(Damaged::Reference);
-        }
-        shared_data(&to, &self.read_chunk(begin, end), u64::from(to.len))
     }
 }
 

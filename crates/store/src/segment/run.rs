@@ -124,16 +124,6 @@ impl Run {
         self.first + u64::from(self.span)
     }
 
-    /// The first seq that lives.
-    pub fn first_live(&self) -> Option<u64> {
-        Some(self.first + u64::from(self.live.min()?))
-    }
-
-    /// The last seq that lives.
-    pub fn last_live(&self) -> Option<u64> {
-        Some(self.first + u64::from(self.live.max()?))
-    }
-
     /// How many seqs live.
     pub fn live_count(&self) -> u64 {
         self.live.len()
@@ -150,7 +140,7 @@ impl Run {
     }
 
     /// Lets `seq` live no longer; whether it did. What its segment counts is changed by
-    /// [`Space::settle`](super::Space::settle), which calls this.
+    /// [`Space::settle_range`](super::Space::settle_range), which calls this.
     pub fn settle(&mut self, seq: u64) -> bool {
         let settled = self.delta(seq).is_some_and(|delta| self.live.remove(delta));
         if settled {
@@ -314,11 +304,6 @@ impl ReadPlan {
     /// About how many bytes it reads.
     pub fn bytes(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.len).sum()
-    }
-
-    /// The segment to read from.
-    pub fn segment(&self) -> u64 {
-        self.segment
     }
 
     /// The seqs that it asks for: the first of those that were wanted.

@@ -67,16 +67,6 @@ impl Space {
         space
     }
 
-    /// The segment.
-    pub fn segment(&self) -> u64 {
-        self.segment
-    }
-
-    /// Lets `seq` of a run of this segment live no longer; whether it did.
-    pub fn settle(&mut self, run: &mut Run, seq: u64) -> bool {
-        self.settle_range(run, seq, seq) > 0
-    }
-
     /// Lets the seqs from `first` to `last` of a run of this segment live no longer; how many did.
     pub fn settle_range(&mut self, run: &mut Run, first: u64, last: u64) -> u64 {
         assert_eq!(run.segment(), self.segment, "a run is counted where it lies");

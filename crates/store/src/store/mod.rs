@@ -198,6 +198,3 @@ impl Store {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -64,7 +64,7 @@ impl From<ManifestError> for OpenError {
             ManifestError::Io { file, error } => Self::io(format!("read {file}"), error),
             ManifestError::Damaged { file, what } => Self::damaged(file, what),
             ManifestError::Format { file, found, known } => {
-                Self::newer(&file, u32::from(found), u32::from(known))
+                Self::format(&file, u32::from(found), u32::from(known))
             }
         }
     }
@@ -77,7 +77,7 @@ fn segment_error(id: u64, error: SegmentError) -> OpenError {
         }
         SegmentError::Io { error, .. } => OpenError::io(format!("open segment {id}"), error),
         SegmentError::Format { found, known, .. } => {
-            OpenError::newer("segment", u32::from(found), u32::from(known))
+            OpenError::format("segment", u32::from(found), u32::from(known))
         }
         other => OpenError::damaged(format!("segment {id}"), other),
     }

@@ -201,7 +201,6 @@ impl Store {
             definitions: named.or(pending.definitions),
             segments: core.segment_entries(),
             queues: core.queue_states(),
-            clean: None,
         };
         let alive = core.segments.iter().filter(|(_, held)| !held.space.is_dead());
         let extents = alive.map(|(id, held)| (*id, held.space.free_extents())).collect();
@@ -291,7 +290,7 @@ impl Store {
 
     /// Writes everything to segments and checkpoints, so that the next start has nothing to
     /// replay. Nothing may be appended meanwhile, and everything must be durable.
-    pub(crate) fn settle_down(&self) -> io::Result<()> {
+    fn settle_down(&self) -> io::Result<()> {
         let mut pending = self.pending();
         if pending.captured.is_some() {
             self.checkpoint(&mut pending)?;

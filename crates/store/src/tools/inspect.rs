@@ -11,7 +11,7 @@ use crate::log::ring;
 use crate::log::walk::{Start, Walk};
 use crate::manifest::Manifest;
 use crate::report::Report;
-use crate::segment::{self, Space};
+use crate::segment::{self, Run, Segment, Space};
 use crate::store::open::recovered_queues;
 use crate::{QueueId, Seq};
 
@@ -322,9 +322,9 @@ fn one_segment(
         garbage_bytes: 0,
         error: None,
     };
-    let (segment, report) = match (segment::Segment::open(disk, id), segment::inspect(disk, id)) {
-        (Ok((segment, _, _)), Ok(report)) => (segment, report),
-        (Err(error), _) | (_, Err(error)) => {
+    let (segment, runs) = match Segment::open(disk, id) {
+        Ok((segment, runs, _)) => (segment, runs),
+        Err(error) => {
             inspection.error = Some(error.to_string());
             return inspection;
         }
@@ -338,26 +338,26 @@ fn one_segment(
             &all
         }
         None => {
-            all = Space::new(&segment, &report.runs, &[]);
+            all = Space::new(&segment, &runs, &[]);
             &all
         }
     };
-    inspection.file_bytes = report.file_bytes;
-    inspection.runs = report.runs.len();
+    inspection.file_bytes = segment.file_bytes();
+    inspection.runs = runs.len();
     let live = space.live_by_extent();
-    let extents = report.extents.iter().zip(live.iter().copied().chain(std::iter::repeat(0)));
+    let extents = segment.extents().iter().zip(live.iter().copied().chain(std::iter::repeat(0)));
     inspection.extents = extents
         .map(|(extent, live)| ExtentInspection {
             offset: extent.offset,
             len: extent.len,
             records: extent.records,
             live,
-            given_back: extent.is_zeros,
+            given_back: segment.is_zeros(extent),
         })
         .collect();
     inspection.live_messages = match known {
         true => live_messages(contents, id),
-        false => report.runs.iter().map(segment::Run::live_count).sum(),
+        false => runs.iter().map(Run::live_count).sum(),
     };
     (inspection.live_bytes, inspection.garbage_bytes) = (space.live_bytes(), space.garbage_bytes());
     inspection
@@ -366,7 +366,7 @@ fn one_segment(
 fn live_messages(contents: &Contents, segment: u64) -> u64 {
     let queues = contents.index.queues.values();
     let runs = queues.flat_map(|queue| queue.runs.values());
-    runs.filter(|run| run.segment() == segment).map(segment::Run::live_count).sum()
+    runs.filter(|run| run.segment() == segment).map(Run::live_count).sum()
 }
 
 fn queues(contents: &mut Contents, report: &mut Report) -> Vec<QueueInspection> {

@@ -8,7 +8,6 @@
 #![allow(clippy::print_stderr, reason = "a test says which seed failed, and what it came to")]
 
 mod model;
-mod random;
 mod scenario;
 
 use leveret_store::disk::Fault;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use leveret_store::disk::{Disk, Fault, FaultyDisk};
+use leveret_store::disk::{Disk, Fault, FaultyDisk, Random};
 use leveret_store::{Committed, Durability, Opened, Options, SeqRange, Store, Target, Upkeep};
 
 use crate::model::{Change, State};
-use crate::random::Random;
 
 #[derive(Debug, Default)]
 pub struct Totals {
@@ -99,7 +98,8 @@ impl Scenario {
             log_messages_max: 4 + random.below(400) as usize,
             seed: [0; 16],
         };
-        let disk = FaultyDisk::new(seed);
+        // A seed of its own: both draw by the same generator.
+        let disk = FaultyDisk::new(random.number());
         disk.set_direct(!random.once_in(4));
         disk.set_garbage(random.once_in(2));
         Self {
@@ -149,7 +149,7 @@ impl Scenario {
     /// The options of the next start.
     fn options(&mut self) -> Options {
         let mut options = self.options.clone();
-        options.seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        options.seed[..8].copy_from_slice(&self.random.number().to_le_bytes());
         options
     }
 
@@ -318,7 +318,7 @@ impl Scenario {
     fn change(&mut self) -> Option<Change> {
         let queue = 1 + self.random.below(self.next_queue + 1);
         let change = match self.random.below(20) {
-            0 => Change::Define(vec![self.random.next() as u8; self.random.below(300) as usize]),
+            0 => Change::Define(vec![self.random.number() as u8; self.random.below(300) as usize]),
             1..=9 => self.publish(queue)?,
             10..=14 => {
                 let (first, last) = self.some_range(queue)?;
@@ -350,7 +350,8 @@ impl Scenario {
             2 => 4_096,
             _ => self.random.below(700),
         };
-        let data: Vec<u8> = (0..len).map(|at| (self.random.0 ^ (at * 31)) as u8).collect();
+        let salt = self.random.number();
+        let data: Vec<u8> = (0..len).map(|at| (salt ^ (at * 31)) as u8).collect();
         let mut targets = Vec::new();
         for queue in first..=first + self.random.below(3) {
             if self.now.dropped.contains(&queue) {
@@ -363,7 +364,7 @@ impl Scenario {
             targets.push((queue, last + 1 + gap, level));
         }
         self.totals.messages += targets.len() as u64;
-        let expires = if self.random.once_in(2) { u64::MAX } else { self.random.next() };
+        let expires = if self.random.once_in(2) { u64::MAX } else { self.random.number() };
         (!targets.is_empty()).then_some(Change::Publish { targets, expires, data })
     }
 
@@ -434,7 +435,7 @@ impl Scenario {
         let queue = 1_000 + self.random.below(2);
         let seq = spilled.keys().filter(|key| key.0 == queue).map(|key| key.1).max();
         let seq = seq.unwrap_or(0) + 1;
-        let data = vec![self.random.next() as u8; self.random.below(900) as usize];
+        let data = vec![self.random.number() as u8; self.random.below(900) as usize];
         let target = Target { queue, seq, expires: seq * 7, level: 0 };
         if store.spill(&target, [&data[..data.len() / 2], &data[data.len() / 2..]]).is_ok() {
             spilled.insert((queue, seq), data);

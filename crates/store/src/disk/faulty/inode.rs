@@ -307,7 +307,7 @@ fn fill(image: &mut Image, range: &Range<u64>, random: &mut Random) {
     while start < range.end {
         let end = (start / SECTOR * SECTOR + SECTOR).min(range.end);
         let garbage: Vec<u8> =
-            (start..end).step_by(8).flat_map(|_| random.next().to_le_bytes()).collect();
+            (start..end).step_by(8).flat_map(|_| random.number().to_le_bytes()).collect();
         let len = usize::try_from(end - start).expect("a sector is small");
         image.write(&garbage[..len], start);
         start = end;

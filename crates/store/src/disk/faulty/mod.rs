@@ -37,6 +37,7 @@ use rustix::io::Errno;
 
 pub use inode::Survival;
 pub use plan::{Fault, Kind};
+pub use random::Random;
 
 use super::{Access, BLOCK, Disk, DiskFile, LockError, invalid, is_within};
 use file::FaultyFile;

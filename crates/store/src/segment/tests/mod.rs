@@ -6,6 +6,7 @@ mod whole;
 
 use bytes::Bytes;
 
+use super::reader::ReadRecord;
 use super::{Damaged, DataRef, RecordHead, Run, Segment, SegmentWriter};
 use crate::memory_disk::MemoryDisk;
 
@@ -84,7 +85,7 @@ fn small(disk: &MemoryDisk, id: u64) -> Vec<Written> {
 }
 
 /// Everything that a plan of all live seqs gives.
-fn read_all(segment: &Segment, run: &Run, budget: usize) -> Vec<super::ReadRecord> {
+fn read_all(segment: &Segment, run: &Run, budget: usize) -> Vec<ReadRecord> {
     let mut records = Vec::new();
     let wanted: Vec<u64> = run.live_from(0).collect();
     let mut rest = &wanted[..];
