@@ -3,7 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
-use crate::definitions::{COMPARED, Command, Flags, QueueArguments, QueueSpec};
+use crate::definitions::{COMPARED, Command, Flags, QueueSettings, QueueSpec};
 use crate::definitions::{check_arguments, check_flag};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId, Timestamp};
@@ -140,7 +140,7 @@ impl Broker {
             auto_delete: request.auto_delete,
         };
         let resource = Resource::Queue(&name, &who.vhost);
-        let settings = QueueArguments::read(&request.arguments, resource, flags)?;
+        QueueSettings::check(&request.arguments, resource, flags)?;
         Ok(QueueSpec {
             id: QueueId(self.new_id()),
             vhost: who.vhost.clone(),
@@ -149,7 +149,6 @@ impl Broker {
             auto_delete: request.auto_delete,
             owner: request.exclusive.then_some(who.connection),
             arguments: request.arguments.clone(),
-            settings,
         })
     }
 

@@ -9,15 +9,19 @@ mod command;
 mod equivalence;
 mod exchange;
 mod queue;
+mod retry;
+mod settings;
 mod snapshot;
 mod topology;
 mod user;
 
 pub(crate) use arguments::{COMPARED, Flags, TIMER_MAX_MS, consumer_priority};
-pub use arguments::{Overflow, QueueArguments};
 pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};
 pub use exchange::{Binding, Exchange, ExchangeSpec};
 pub use queue::QueueSpec;
+pub use settings::{
+    Backoff, DeadLetterStrategy, Deduplication, DelayedRetry, Overflow, QueueSettings, RetryKind,
+};
 pub use topology::{Topology, Unused, Vhost};
 pub use user::User;

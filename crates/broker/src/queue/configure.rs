@@ -1,0 +1,42 @@
+//! Changing the settings of a queue that is there.
+
+use std::sync::Arc;
+
+use super::{Batch, QueueHandle};
+use crate::definitions::{Overflow, QueueSettings};
+use crate::ids::Timestamp;
+
+impl QueueHandle {
+    /// Sets the settings of a queue that nobody has used yet.
+    pub(crate) fn start_with(&self, settings: Arc<QueueSettings>) {
+        self.state().settings = settings;
+    }
+}
+
+impl Batch<'_> {
+    /// Puts settings in force. A new length limit drops or dead-letters at once, a new lease begins
+    /// now, a new time to live counts from now for the messages that are there.
+    pub(crate) fn configure(&mut self, settings: Arc<QueueSettings>) {
+        if self.is_deleted() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.queue.settings, settings);
+        if before.expires_ms != self.queue.settings.expires_ms {
+            self.touch();
+        }
+        if before.message_ttl_ms != self.queue.settings.message_ttl_ms {
+            self.bound_expiry();
+        }
+        self.expire();
+        if self.queue.settings.overflow == Overflow::DropHead {
+            self.drop_over_limit();
+        }
+    }
+
+    /// What is in the queue expires no later than what enters it now.
+    pub(crate) fn bound_expiry(&mut self) {
+        let millis = self.queue.settings.message_ttl_ms;
+        let at = millis.map_or(Timestamp::NEVER, |millis| self.context.now.after(millis));
+        self.queue.messages.bound_expiry(at);
+    }
+}
