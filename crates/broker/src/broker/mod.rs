@@ -5,6 +5,7 @@ mod consuming;
 mod dead_letter;
 mod exchanges;
 mod loading;
+mod policies;
 mod publishing;
 mod queues;
 mod recovery;
@@ -28,6 +29,7 @@ use crate::queue::{Context, Death, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use exchanges::ExchangeRequest;
+pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
 pub use queues::{DropReason, QueueDeclared, QueueRequest};
 pub use reply_to::{REPLY_TO, REPLY_TO_PREFIX};

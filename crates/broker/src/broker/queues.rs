@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, MutexGuard};
 
+use super::policies::check_queue_limit;
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
 use crate::definitions::{COMPARED, Command, Flags, QueueSettings, QueueSpec};
 use crate::definitions::{check_arguments, check_flag};
@@ -160,10 +161,12 @@ impl Broker {
         now: Timestamp,
     ) -> Result<QueueDeclared, Refusal> {
         let writer = self.write();
-        if let Some(found) = self.vhost(who)?.queues.get(&spec.name) {
+        let vhost = self.vhost(who)?;
+        if let Some(found) = vhost.queues.get(&spec.name) {
             check_same(found, who, request)?;
             return Ok(self.declared(found, self.defined(), now));
         }
+        check_queue_limit(&vhost, &spec.name)?;
         let name = spec.name.clone();
         let durable = spec.durable && spec.owner.is_none();
         let (_, position) = self.apply(&writer, &Command::DeclareQueue(spec), durable);

@@ -215,12 +215,19 @@ impl<'a> Batch<'a> {
             || over(settings.max_length_bytes, messages.ready_bytes() + more_bytes)
     }
 
-    pub(super) fn drop_over_limit(&mut self) {
-        while self.is_over_limit(0, 0) {
-            // The head: with priorities, the highest one (as RabbitMQ's priority queues).
-            let Some(slot) = self.take_head() else { return };
-            self.bury(slot, DeathReason::Maxlen);
+    fn drop_over_limit(&mut self) {
+        while self.drop_one_over_limit() {}
+    }
+
+    /// Drops a message if the queue is over a limit; whether it did.
+    pub(super) fn drop_one_over_limit(&mut self) -> bool {
+        if !self.is_over_limit(0, 0) {
+            return false;
         }
+        // The head: with priorities, the highest one (as RabbitMQ's priority queues).
+        let Some(slot) = self.take_head() else { return false };
+        self.bury(slot, DeathReason::Maxlen);
+        true
     }
 
     /// Writes down that a message is gone for good.

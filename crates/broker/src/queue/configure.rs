@@ -14,8 +14,8 @@ impl QueueHandle {
 }
 
 impl Batch<'_> {
-    /// Puts settings in force. A new length limit drops or dead-letters at once, a new lease begins
-    /// now, a new time to live counts from now for the messages that are there.
+    /// Puts settings in force; see [`Self::trim`] for length limits. A new lease begins now, a new
+    /// time to live counts from now for the messages that are there.
     pub(crate) fn configure(&mut self, settings: Arc<QueueSettings>) {
         if self.is_deleted() {
             return;
@@ -28,9 +28,20 @@ impl Batch<'_> {
             self.bound_expiry();
         }
         self.expire();
-        if self.queue.settings.overflow == Overflow::DropHead {
-            self.drop_over_limit();
+    }
+
+    /// Drops or dead-letters what is over a length limit, up to `most` messages; whether there are
+    /// more.
+    pub(crate) fn trim(&mut self, most: usize) -> bool {
+        if self.is_deleted() || self.queue.settings.overflow != Overflow::DropHead {
+            return false;
         }
+        for _ in 0..most {
+            if !self.drop_one_over_limit() {
+                return false;
+            }
+        }
+        true
     }
 
     /// What is in the queue expires no later than what enters it now.
