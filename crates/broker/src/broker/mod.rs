@@ -4,6 +4,7 @@ mod bindings;
 mod consuming;
 mod dead_letter;
 mod exchanges;
+mod import;
 mod loading;
 mod policies;
 mod publishing;
@@ -29,6 +30,7 @@ use crate::queue::{Context, Death, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use exchanges::ExchangeRequest;
+pub use import::{ImportError, Imported};
 pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
 pub use queues::{DropReason, QueueDeclared, QueueRequest};
