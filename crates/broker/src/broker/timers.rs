@@ -67,7 +67,7 @@ impl Broker {
                 self.drop_queue(&queue, DropReason::LeaseOver, now);
                 continue;
             }
-            batch.expire();
+            batch.expire_all();
             self.finished(&queue, batch.finish(), now);
         }
     }

@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
         self.queue.used_at = self.context.now;
     }
 
-    fn is_durable(&self, message: &Message) -> bool {
+    pub(super) fn is_durable(&self, message: &Message) -> bool {
         message.persistent && self.handle.is_durable()
     }
 
@@ -238,7 +238,7 @@ impl<'a> Batch<'a> {
     }
 
     /// A message died: it is gone, or goes to the dead-letter exchange.
-    fn bury(&mut self, slot: Slot, reason: DeathReason) {
+    pub(super) fn bury(&mut self, slot: Slot, reason: DeathReason) {
         if self.queue.settings.dead_letter_exchange.is_some() {
             self.dying.push((Dying::Slot(slot), reason));
         } else {
@@ -426,16 +426,6 @@ impl<'a> Batch<'a> {
         if until <= self.context.now { Err(Expired) } else { Ok(Some(until)) }
     }
 
-    /// Drops what has expired at the head.
-    pub fn expire(&mut self) {
-        if self.queue.messages.next_expiry() > self.context.now {
-            return;
-        }
-        while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
-            self.bury(slot, DeathReason::Expired);
-        }
-    }
-
     /// Gives ready messages to consumers while both are there. A message whose time is up at the
     /// moment it arrives may still go to a consumer that waits (RabbitMQ: TTL of 0). Never blocks
     /// on the disk: asks to be read to.
@@ -481,16 +471,6 @@ impl<'a> Batch<'a> {
         if let Body::Here(message) = message {
             self.queue.consumers.give(turn, Delivery { consumer, seq, redelivered, message });
         }
-    }
-
-    pub(super) fn is_due(&self) -> bool {
-        self.queue.messages.next_expiry() <= self.context.now
-    }
-
-    pub(super) fn alarm(&self) -> Option<Timestamp> {
-        let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
-        let at = self.queue.messages.next_expiry().min(lease);
-        (at != Timestamp::NEVER).then_some(at)
     }
 }
 

@@ -139,6 +139,14 @@ impl Entries {
         }
     }
 
+    /// Whatever durable message stands at a place is gone for good, if there is one.
+    pub(super) fn settle_place(&mut self, seq: Seq) {
+        let is_hole = self.index(seq).is_some() && self.published(seq).is_none();
+        if !is_hole {
+            self.settle(seq);
+        }
+    }
+
     /// All durable messages at these places are gone; none of them entered in this batch.
     pub(super) fn settle_ranges(&mut self, mut ranges: Vec<SeqRange>) {
         self.settled.append(&mut ranges);

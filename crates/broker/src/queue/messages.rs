@@ -9,8 +9,12 @@
 //! one without stands in `returned` or `unacked`, and is durable.
 
 mod bound;
+mod late;
 mod level;
 mod paging;
+mod places;
+mod scan;
+mod taking;
 
 use std::collections::BTreeMap;
 
@@ -22,9 +26,13 @@ use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
 use crate::message::Message;
 
 use bound::ExpiryBound;
+use late::Late;
+pub(super) use late::Place;
 use level::Level;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
+pub(super) use scan::Scan;
+pub(super) use taking::TakenPlaces;
 
 /// A message, or what its queue must know of one that is only in the log.
 #[derive(Debug, Clone)]
@@ -33,6 +41,8 @@ pub(super) enum Body {
     Here(Message),
     /// In the log. With the length of the body, and the message's [`Message::size`].
     Away { body_len: usize, size: usize },
+    /// It was taken out of the middle, and this is what it has left there.
+    Gone,
 }
 
 /// A message with what its queue knows of it.
@@ -61,12 +71,16 @@ impl Slot {
     pub(super) fn message(&self) -> Option<&Message> {
         match &self.body {
             Body::Here(message) => Some(message),
-            Body::Away { .. } => None,
+            Body::Away { .. } | Body::Gone => None,
         }
     }
 
     pub(super) fn is_here(&self) -> bool {
         matches!(self.body, Body::Here(_))
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.body, Body::Gone)
     }
 
     /// Whether it was, or may have been, out before.
@@ -78,6 +92,7 @@ impl Slot {
         match &self.body {
             Body::Here(message) => message.body_len() as u64,
             Body::Away { body_len, .. } => *body_len as u64,
+            Body::Gone => 0,
         }
     }
 
@@ -86,6 +101,7 @@ impl Slot {
         match &self.body {
             Body::Here(message) => message.size(),
             Body::Away { size, .. } => *size,
+            Body::Gone => 0,
         }
     }
 
@@ -93,7 +109,7 @@ impl Slot {
     fn resident(&self) -> u64 {
         match &self.body {
             Body::Here(message) => message.size() as u64,
-            Body::Away { .. } => size_of::<Message>() as u64,
+            Body::Away { .. } | Body::Gone => size_of::<Message>() as u64,
         }
     }
 
@@ -174,6 +190,8 @@ pub(super) struct Messages {
     out_resident: u64,
     slots: usize,
     away: Away,
+    late: Late,
+    scan: Option<Scan>,
     /// Grows when places move in a way that makes an answer under way stale.
     epoch: u64,
     unreadable: u64,
@@ -194,6 +212,8 @@ impl Messages {
             out_resident: 0,
             slots: 0,
             away: Away::default(),
+            late: Late::default(),
+            scan: None,
             epoch: 0,
             unreadable: 0,
             bound: ExpiryBound::default(),
@@ -212,6 +232,7 @@ impl Messages {
     /// Memory of all messages, ready and out.
     pub(super) fn bytes(&self) -> u64 {
         let held = self.resident + self.out_resident + self.slots as u64 * SLOT_BYTES;
+        let held = held + self.late.bytes();
         if self.away.count == 0 { held } else { held + self.places_bytes() }
     }
 
@@ -255,9 +276,14 @@ impl Messages {
     /// Gives a message the next place.
     pub(super) fn place(&mut self, message: Message, expires_at: Timestamp) -> Slot {
         self.last_seq += 1;
+        let index = self.level_index(message.priority);
+        let latest = &mut self.levels[index].latest;
+        if expires_at >= *latest || self.ready == 0 && self.unacked.is_empty() {
+            *latest = expires_at;
+        }
         Slot {
             seq: Seq(self.last_seq),
-            level: self.level_index(message.priority) as u8,
+            level: index as u8,
             durable: self.durable && message.persistent,
             body: Body::Here(message),
             expires_at,
@@ -279,6 +305,7 @@ impl Messages {
         let times = if slot.durable { 1 } else { TRANSIENT_TIMES };
         let fits = self.resident < context.window.saturating_mul(times) as u64;
         self.count_in(&slot);
+        self.note_late(&slot);
         if fits && self.levels[index].stored.is_empty() {
             self.levels[index].push_fresh(slot);
         } else {
@@ -301,6 +328,7 @@ impl Messages {
         }
         let slot = level.pop()?;
         self.count_out(&slot);
+        self.late.remove(slot.expires_at, slot.seq);
         self.shrink();
         Some(slot)
     }
@@ -312,6 +340,7 @@ impl Messages {
             |level: &&mut Level| level.front().is_some_and(|slot| bound.expiry(slot) <= now);
         let slot = self.levels.iter_mut().find(expired)?.pop()?;
         self.count_out(&slot);
+        self.late.remove(slot.expires_at, slot.seq);
         Some(slot)
     }
 
@@ -319,6 +348,11 @@ impl Messages {
     pub(super) fn next_expiry(&self) -> Timestamp {
         let heads = self.levels.iter().filter_map(Level::front);
         heads.map(|slot| self.bound.expiry(slot)).min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// When messages are to be taken that expire behind others.
+    pub(super) fn next_late(&self) -> Timestamp {
+        self.late.next()
     }
 
     /// Notes a message as out for delivery. The window's bytes hold for what is out too: beyond
@@ -349,12 +383,14 @@ impl Messages {
     pub(super) fn put_back(&mut self, mut slot: Slot) {
         slot.returns = slot.returns.saturating_add(1);
         self.count_in(&slot);
+        self.note_late(&slot);
         self.levels[usize::from(slot.level)].put_back(slot);
     }
 
     /// Gives memory back once a backlog is gone.
     fn shrink(&mut self) {
         if self.ready == 0 {
+            self.late.clear();
             for level in &mut self.levels {
                 if level.fresh.capacity() > 4096 {
                     level.fresh.shrink_to(64);

@@ -8,6 +8,7 @@ mod batch;
 mod configure;
 mod consumers;
 mod entries;
+mod expiry;
 mod finish;
 mod messages;
 mod reading;
@@ -190,16 +191,23 @@ impl QueueHandle {
     /// Has whatever messages are to be read back for it next read back, and delivers them. Blocks
     /// on the disk, but not while the queue is locked. Not to be called by two at once.
     pub(crate) fn load(&self, context: Context<'_>) -> Finished {
-        let batch = self.lock(context);
-        let (wanted, most) = (batch.wanted(), batch.read_ahead());
+        let mut batch = self.lock(context);
+        let (wanted, most, scan) = (batch.wanted(), batch.read_ahead(), batch.scan_next());
         drop(batch);
         let mut fetched = Vec::new();
         if !wanted.ranges.is_empty() {
             fetched = context.log.fetch(self.spec.id, &wanted.ranges, most);
         }
+        let scan = scan.map(|(scan, ranges)| {
+            let found = context.log.fetch(self.spec.id, &ranges, reading::READ_LOCKED);
+            (scan, ranges, found)
+        });
         let mut batch = self.lock(context);
         // Under the lock: who changes the queue from now on asks again.
         self.asked.store(false, Ordering::Release);
+        if let Some((scan, ranges, found)) = scan {
+            batch.scanned(scan, &ranges, &found);
+        }
         batch.loaded_ahead(&wanted, fetched);
         batch.finish()
     }

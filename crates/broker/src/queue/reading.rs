@@ -3,7 +3,7 @@
 
 use super::Batch;
 use super::batch::{Death, DeathReason};
-use super::messages::{Body, Head, Slot, Wanted};
+use super::messages::{Body, Head, Scan, Slot, Wanted};
 use crate::ids::Seq;
 use crate::log::{Fetched, SeqRange};
 use crate::message::Message;
@@ -13,7 +13,7 @@ const READ_AHEAD: usize = 1 << 20;
 /// How much is kept without a consumer, once the head was read back.
 const READ_HEAD: usize = 64 << 10;
 /// How much is read at once while the queue is locked.
-const READ_LOCKED: usize = 256 << 10;
+pub(super) const READ_LOCKED: usize = 256 << 10;
 
 /// A message that is dead, or its place, if it must be read back first.
 pub(super) enum Dying {
@@ -49,12 +49,23 @@ impl Batch<'_> {
         self.stalled = !progress && !wanted.ranges.is_empty() && self.wanted() == *wanted;
     }
 
+    /// What is to be read for a scan.
+    pub(super) fn scan_next(&mut self) -> Option<(Scan, Vec<SeqRange>)> {
+        self.queue.messages.scan_next()
+    }
+
+    /// Takes in what was read for a scan.
+    pub(super) fn scanned(&mut self, scan: Scan, ranges: &[SeqRange], found: &[Fetched]) {
+        self.queue.messages.scanned(scan, ranges, found);
+    }
+
     /// Asks to be read to, if what is in memory is too little.
     pub(super) fn ask_ahead(&mut self) {
         let messages = &self.queue.messages;
         let short = messages.lacks_head()
             || !self.queue.consumers.is_empty() && messages.is_short(self.read_ahead() as u64 / 2);
-        self.effects.load = (self.effects.load || short) && !self.stalled;
+        let wanted = (self.effects.load || short) && !self.stalled;
+        self.effects.load = wanted || messages.is_scanning();
     }
 
     /// Brings the head into memory, if it entered in this very batch. The log does not have it yet.
@@ -153,7 +164,12 @@ impl Batch<'_> {
                             self.queue.messages.note_unreadable();
                             continue;
                         };
-                        self.forget(&slot);
+                        if self.is_durable(&message) {
+                            self.entries.settle_place(slot.seq);
+                        } else {
+                            let place = [SeqRange::one(slot.seq)];
+                            self.context.log.unspill(self.handle.spec.id, &place);
+                        }
                         message
                     } else {
                         self.forget(&slot);

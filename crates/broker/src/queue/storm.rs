@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use super::messages::Wanted;
+use super::messages::{Place, Wanted};
 use super::*;
 use crate::ids::{ConsumerId, QueueId, Seq};
 use crate::keeping_log::KeepingLog;
@@ -17,11 +17,14 @@ use std::sync::Arc;
 
 const MAX_PRIORITY: u8 = 2;
 
+/// Priority, persistent, length, and the time to live if it has one.
+type Sent = (u8, bool, usize, Option<u64>);
+
 #[derive(Debug, Clone)]
 enum Step {
-    /// Publishes (priority, persistent, length), and room for deliveries in the same batch.
+    /// Publishes (priority, persistent, length, time to live), and room for deliveries in the same batch.
     Turn {
-        publishes: Vec<(u8, bool, usize)>,
+        publishes: Vec<Sent>,
         room: usize,
         no_ack: bool,
     },
@@ -40,12 +43,19 @@ enum Step {
     Answer,
     Window(usize),
     SpillRoom(usize),
+    /// Time passes, and the queue's alarm rings.
+    Pass(u64),
+    /// What stands at these indices is taken out and dropped.
+    Take(Vec<usize>),
+    /// The queue is to learn again when everything expires.
+    Scan,
     /// Goes back to what was in the log so many steps ago.
     Crash(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let publish = (0..4_u8, any::<bool>(), 0..300_usize);
+    let ttl = prop::option::weighted(0.4, 1..200_u64);
+    let publish = (0..4_u8, any::<bool>(), 0..300_usize, ttl);
     let how = prop_oneof![
         4 => Just(Settlement::Ack),
         1 => Just(Settlement::Reject),
@@ -65,6 +75,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Answer),
         2 => windows.prop_map(Step::Window),
         1 => (0..20_usize).prop_map(Step::SpillRoom),
+        3 => (1..100_u64).prop_map(Step::Pass),
+        2 => prop::collection::vec(any::<usize>(), 1..6).prop_map(Step::Take),
+        1 => Just(Step::Scan),
         2 => (0..5_usize).prop_map(Step::Crash),
     ]
 }
@@ -92,9 +105,15 @@ impl Outlet for Sink {
 }
 
 /// A message that carries a number.
-fn message(number: u64, priority: u8, persistent: bool, len: usize) -> Message {
-    // Delivery mode (bit 12) and priority (bit 11).
-    let properties = [0x18, 0x00, 1 + u8::from(persistent), priority];
+fn message(number: u64, (priority, persistent, len, ttl): Sent) -> Message {
+    // Delivery mode (bit 12), priority (bit 11) and expiration (bit 8).
+    let mut properties = vec![0x18, 0x00, 1 + u8::from(persistent), priority];
+    if let Some(ttl) = ttl {
+        properties[0] |= 0x01;
+        let digits = ttl.to_string();
+        properties.push(digits.len() as u8);
+        properties.extend(digits.bytes());
+    }
     let mut body = number.to_le_bytes().to_vec();
     body.resize(8 + len, 0);
     let size = body.len() as u64;
@@ -117,6 +136,7 @@ struct One {
     len: usize,
     returns: u32,
     redelivered: bool,
+    expires_at: u64,
 }
 
 /// What survives of the model.
@@ -136,6 +156,7 @@ struct World {
     under_way: Option<(Wanted, Option<Vec<Fetched>>)>,
     max_length: Option<usize>,
     // The model from here on.
+    now: u64,
     ready: Vec<One>,
     out: Vec<One>,
     last_seq: u64,
@@ -170,6 +191,7 @@ impl World {
             window,
             sinks: [Arc::default(), Arc::default()],
             under_way: None,
+            now: 1,
             ready: Vec::new(),
             out: Vec::new(),
             last_seq: 0,
@@ -183,7 +205,7 @@ impl World {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { now: Timestamp(1), log: &*self.log, window: self.window }
+        Context { now: Timestamp(self.now), log: &*self.log, window: self.window }
     }
 
     fn subscribe(&mut self) {
@@ -204,7 +226,7 @@ impl World {
         batch.finish();
     }
 
-    fn turn(&mut self, publishes: &[(u8, bool, usize)], mut room: usize, no_ack: bool) {
+    fn turn(&mut self, publishes: &[Sent], mut room: usize, no_ack: bool) {
         if self.max_length.is_some() && !publishes.is_empty() {
             // Whether a message is delivered or dropped may hang on where it is.
             room = 0;
@@ -214,15 +236,15 @@ impl World {
         let mut batch = self.queue.lock(self.context());
         batch.resume();
         let first = self.numbers + 1;
-        for (index, &(priority, persistent, len)) in publishes.iter().enumerate() {
-            batch.publish(message(first + index as u64, priority, persistent, len));
+        for (index, sent) in publishes.iter().enumerate() {
+            batch.publish(message(first + index as u64, *sent));
         }
         let mut more = batch.finish().effects.load;
         while more && sink.room.load(Ordering::SeqCst) > 0 {
             more = self.queue.load(self.context()).effects.load;
         }
         sink.room.store(0, Ordering::SeqCst);
-        for &(priority, durable, len) in publishes {
+        for &(priority, durable, len, ttl) in publishes {
             self.numbers += 1;
             self.last_seq += 1;
             self.ready.push(One {
@@ -233,6 +255,7 @@ impl World {
                 len: len + 8,
                 returns: 0,
                 redelivered: false,
+                expires_at: ttl.map_or(u64::MAX, |ttl| self.now + ttl),
             });
             self.model_drop();
         }
@@ -276,7 +299,12 @@ impl World {
             if self.out.is_empty() {
                 break;
             }
-            let mut one = self.out.remove(index % self.out.len());
+            let at = index % self.out.len();
+            if how == Settlement::Requeue && self.out[at].expires_at <= self.now {
+                // Whether it goes at once hangs on what stands in front of it.
+                continue;
+            }
+            let mut one = self.out.remove(at);
             seqs.push(Seq(one.seq));
             if how == Settlement::Requeue {
                 one.returns += 1;
@@ -289,6 +317,63 @@ impl World {
         if how == Settlement::Requeue {
             self.model_drop();
         }
+    }
+
+    /// Time passes, but stands still while something is on its way from the log; all that is due
+    /// is gone then, wherever it stands.
+    fn pass(&mut self, millis: u64) {
+        self.scan();
+        self.now += millis;
+        let mut batch = self.queue.lock(self.context());
+        batch.expire_all();
+        // The next one is at the head then, and shows its time once it is there.
+        let more = batch.finish().effects.load;
+        self.load_all(more);
+        let now = self.now;
+        self.ready.retain(|one| one.expires_at > now);
+    }
+
+    /// Reads all through, so that each time is known.
+    fn scan(&mut self) {
+        let mut batch = self.queue.lock(self.context());
+        batch.want_scan();
+        let more = batch.finish().effects.load;
+        self.load_all(more);
+    }
+
+    fn load_all(&self, mut more: bool) {
+        for _ in 0..1000 {
+            if !more {
+                break;
+            }
+            more = self.queue.load(self.context()).effects.load;
+        }
+    }
+
+    fn take(&mut self, indices: &[usize]) {
+        let mut picked = std::collections::BTreeMap::new();
+        for index in indices.iter().filter(|_| !self.ready.is_empty()) {
+            let one = &self.ready[index % self.ready.len()];
+            picked.insert(one.seq, one.clone());
+        }
+        let place = |one: &One| Place {
+            seq: Seq(one.seq),
+            expires_at: Timestamp(one.expires_at),
+            body_len: one.len as u64,
+        };
+        let mut places: Vec<Place> = picked.values().map(place).collect();
+        places.push(Place { seq: Seq(self.last_seq + 9), expires_at: Timestamp(1), body_len: 1 });
+        let mut batch = self.queue.lock(self.context());
+        let taken = batch.queue.messages.take_places(&places);
+        assert_eq!(taken.slots.len() + taken.stored.len(), picked.len());
+        for slot in taken.slots.iter().chain(&taken.stored) {
+            let one = &picked[&slot.seq.0];
+            assert_eq!((slot.returns, slot.redelivered), (one.returns, one.redelivered));
+            assert_eq!(slot.level, one.level);
+        }
+        batch.bury_taken(taken, DeathReason::Rejected);
+        batch.finish();
+        self.ready.retain(|one| !picked.contains_key(&one.seq));
     }
 
     fn ask(&mut self) {
@@ -335,6 +420,8 @@ impl World {
             one.redelivered = one.seq <= self.delivered;
         }
         self.subscribe();
+        // Perhaps time was up while it was out.
+        self.pass(0);
     }
 
     fn note(&mut self) {
@@ -365,6 +452,9 @@ impl World {
             Step::Answer => self.answer(),
             Step::Window(window) => self.window = *window,
             Step::SpillRoom(room) => self.log.set_spill_room(*room),
+            Step::Pass(millis) => self.pass(*millis),
+            Step::Take(indices) => self.take(indices),
+            Step::Scan => self.scan(),
             Step::Crash(back) => self.crash(*back),
         }
         self.check();
@@ -411,7 +501,7 @@ proptest! {
 #[test]
 fn an_answer_that_was_overtaken_takes_nothing_out() {
     let mut world = World::new(0, None);
-    world.apply(&Step::Turn { publishes: vec![(0, false, 10); 3], room: 0, no_ack: false });
+    world.apply(&Step::Turn { publishes: vec![(0, false, 10, None); 3], room: 0, no_ack: false });
     world.apply(&Step::Window(usize::MAX));
     world.apply(&Step::Ask);
     // This brings all of them into memory.

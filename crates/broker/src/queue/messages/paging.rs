@@ -1,7 +1,6 @@
 //! What of a queue's messages is in memory: putting them away, and taking them back in.
 
-use std::collections::VecDeque;
-
+use super::places::Places;
 use super::{Away, Body, Context, Head, Level, Messages, Slot};
 use crate::ids::{Seq, Timestamp};
 use crate::log::{Fetched, RecoveredQueue, SeqRange};
@@ -95,8 +94,7 @@ impl Level {
         if room == 0 {
             return 0;
         }
-        for range in &self.stored {
-            let mut range = *range;
+        for mut range in self.stored.ranges() {
             if head == Head::Away(range.first) {
                 if range.first == range.last {
                     continue;
@@ -125,7 +123,11 @@ impl Messages {
         for (level, mut ranges) in self.levels.iter_mut().zip(all) {
             normalise(&mut ranges);
             count += ranges.iter().map(SeqRange::count).sum::<u64>();
-            level.stored = ranges.into();
+            if !ranges.is_empty() {
+                // Nobody knows.
+                level.latest = Timestamp::NEVER;
+            }
+            level.stored = Places::new(ranges);
         }
         self.ready = usize::try_from(count).unwrap_or(usize::MAX);
         self.away = Away {
@@ -223,7 +225,7 @@ impl Messages {
             loaded.progress = true;
             return;
         }
-        if !level.take_stored(seq) {
+        if !level.stored.take_first(seq) {
             return;
         }
         let (returns, redelivered) = self.away.leave(seq, message.body_len() as u64);
@@ -236,6 +238,8 @@ impl Messages {
         let slot = Slot { seq, body, expires_at, returns, redelivered, durable, level };
         self.ready -= 1;
         self.count_in(&slot);
+        // Perhaps only now is it known when it expires.
+        self.note_late(&slot);
         self.levels[index].push_fresh(slot);
         self.levels[index].promote();
         loaded.progress = true;
@@ -247,7 +251,7 @@ impl Messages {
             let level = &mut self.levels[index];
             if let Some(slot) = level.take_returned(seq) {
                 self.count_out(&slot);
-            } else if level.take_stored(seq) {
+            } else if level.stored.take_first(seq) {
                 level.promote();
                 self.ready -= 1;
                 self.away.leave(seq, 0);
@@ -265,7 +269,7 @@ impl Messages {
         let index = usize::from(slot.level);
         let stays = fits && self.away.count < CAUGHT_UP;
         if !stays && self.put_away(&slot, &mut true, context) {
-            self.levels[index].push_stored(slot.seq);
+            self.levels[index].stored.push(slot.seq);
         } else {
             self.levels[index].behind.insert(slot.seq, slot);
             self.levels[index].promote();
@@ -326,6 +330,7 @@ impl Messages {
                 *keep = keep.saturating_sub(slot.size() as u64);
             }
         }
+        level.compact();
         let least = usize::from(level.returned.is_empty());
         let mut stay = 0;
         while let Some(slot) = level.fresh.get(stay)
@@ -338,7 +343,7 @@ impl Messages {
         level.fresh.shrink_to(64);
         level.fresh_bytes -= tail.iter().map(|slot| slot.size() as u64).sum::<u64>();
         let behind = std::mem::take(&mut level.behind).into_values();
-        let mut ranges: Vec<SeqRange> = std::mem::take(&mut level.stored).into();
+        let mut ranges: Vec<SeqRange> = std::mem::take(&mut level.stored).ranges().collect();
         for slot in tail.into_iter().chain(behind) {
             if self.put_away(&slot, room, context) {
                 SeqRange::push(&mut ranges, slot.seq);
@@ -347,7 +352,7 @@ impl Messages {
             }
         }
         normalise(&mut ranges);
-        level.stored = ranges.into();
+        level.stored = Places::new(ranges);
         level.promote();
     }
 
@@ -355,11 +360,14 @@ impl Messages {
     pub(in crate::queue) fn take_ready(&mut self) -> (Vec<Slot>, Vec<SeqRange>) {
         let (mut slots, mut ranges) = (Vec::new(), Vec::new());
         for level in &mut self.levels {
-            let level = std::mem::take(level);
-            slots.extend(level.returned.into_values());
-            slots.extend(level.fresh);
-            slots.extend(level.behind.into_values());
-            ranges.extend::<VecDeque<_>>(level.stored);
+            let mut taken = std::mem::take(level);
+            // What is out may come back in front of what is to come.
+            level.latest = taken.latest;
+            taken.compact();
+            slots.extend(taken.returned.into_values());
+            slots.extend(taken.fresh);
+            slots.extend(taken.behind.into_values());
+            ranges.extend(taken.stored.ranges());
         }
         for slot in &slots {
             self.count_out(slot);
@@ -368,6 +376,7 @@ impl Messages {
         self.ready = 0;
         let redelivered_through = self.away.redelivered_through;
         self.away = Away { redelivered_through, ..Away::default() };
+        self.late.clear();
         self.epoch += 1;
         (slots, ranges)
     }

@@ -18,6 +18,14 @@ fn messages(max_priority: u8) -> Messages {
     Messages::new(QueueId(1), true, max_priority)
 }
 
+impl Level {
+    fn has(&self, seq: Seq) -> bool {
+        let fresh = self.fresh.iter().filter(|slot| !slot.is_gone());
+        let mut slots = self.returned.values().chain(fresh).chain(self.behind.values());
+        slots.any(|slot| slot.seq == seq) || self.stored.contains(seq)
+    }
+}
+
 impl Messages {
     /// Counts all again, and looks whether everything stands where it may.
     pub(in crate::queue) fn check(&self) {
@@ -26,26 +34,37 @@ impl Messages {
             let first_fresh = level.fresh.front().map(|slot| slot.seq);
             let last_returned = level.returned.keys().next_back().copied();
             assert!(first_fresh.is_none() || last_returned < first_fresh);
-            let first_stored = level.stored.front().map(|range| range.first);
+            let first_stored = level.stored.first();
             let last_slot = level.fresh.back().map(|slot| slot.seq).or(last_returned);
             assert!(first_stored.is_none() || last_slot < first_stored);
             assert!(level.behind.keys().all(|seq| first_stored.is_some_and(|one| one < *seq)));
-            assert!(level.fresh.iter().chain(level.behind.values()).all(Slot::is_here));
-            let ranges: Vec<SeqRange> = level.stored.iter().copied().collect();
+            let gone = level.fresh.iter().filter(|slot| slot.is_gone()).count();
+            assert!(gone <= 32 || gone * 2 <= level.fresh.len(), "{gone} are gone");
+            assert!(
+                ![level.fresh.front(), level.fresh.back()].into_iter().flatten().any(Slot::is_gone)
+            );
+            let fresh = || level.fresh.iter().filter(|slot| !slot.is_gone());
+            assert!(fresh().chain(level.behind.values()).all(Slot::is_here));
+            let ranges: Vec<SeqRange> = level.stored.ranges().collect();
             assert!(ranges.windows(2).all(|pair| pair[0].last < pair[1].first), "{ranges:?}");
             let count: u64 = ranges.iter().map(SeqRange::count).sum();
             away += count as usize;
             let size = |slot: &Slot| slot.size() as u64;
-            assert_eq!(level.fresh_bytes, level.fresh.iter().map(size).sum::<u64>());
+            assert_eq!(level.fresh_bytes, fresh().map(size).sum::<u64>());
             assert_eq!(level.returned_bytes, level.returned.values().map(size).sum::<u64>());
-            let all = level.returned.values().chain(&level.fresh).chain(level.behind.values());
+            let all = level.returned.values().chain(fresh()).chain(level.behind.values());
             for slot in all {
                 assert!(slot.is_here() || slot.durable);
                 assert_eq!(usize::from(slot.level), index);
+                assert!(slot.expires_at <= level.latest);
                 slots += 1;
                 bodies += slot.body_len();
                 resident += slot.resident();
             }
+        }
+        for (_, seq) in self.late.seqs() {
+            let mut places = self.levels.iter().map(|level| level.has(seq));
+            assert!(places.any(|there| there), "{seq:?} expires, and is not there");
         }
         ready += slots + away;
         assert_eq!((self.ready, self.away.count), (ready, away));
@@ -54,6 +73,11 @@ impl Messages {
         let out = self.unacked.values().map(|out| out.slot.resident());
         assert_eq!(self.out_resident, out.sum::<u64>());
         assert!(self.away.count > 0 || self.away.bytes == 0 && self.away.marks.is_empty());
+    }
+
+    /// When messages expire that the head would not show; after a scan.
+    pub(in crate::queue) fn late_seqs(&self) -> Vec<Seq> {
+        self.late.seqs().map(|(_, seq)| seq).collect()
     }
 
     fn add(&mut self, message: Message, expires_at: Timestamp) -> Seq {
@@ -153,6 +177,58 @@ fn expiry_is_seen_at_the_head_only() {
     assert_eq!(messages.next_expiry(), Timestamp(50));
     assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(1));
     assert_eq!(messages.pop_expired(Timestamp(60)).unwrap().seq, Seq(2));
+}
+
+#[test]
+fn only_what_expires_before_another_is_noted() {
+    let mut messages = messages(0);
+    for expires_at in [10, 20, 20, 30] {
+        messages.add(message(0), Timestamp(expires_at));
+    }
+    assert_eq!((messages.late_seqs(), messages.next_late()), (vec![], Timestamp::NEVER));
+    messages.add(message(0), Timestamp::NEVER);
+    let bytes = messages.bytes();
+    messages.add(message(0), Timestamp(40));
+    messages.add(message(0), Timestamp(35));
+    assert_eq!(messages.late_seqs(), [Seq(7), Seq(6)]);
+    assert!(messages.bytes() > bytes);
+    assert_eq!(messages.next_late(), Timestamp(35));
+    let taken = messages.take_late(Timestamp(39), 10);
+    assert_eq!(taken.slots.iter().map(|slot| slot.seq).collect::<Vec<_>>(), [Seq(7)]);
+    (0..6).for_each(|_| drop(messages.pop()));
+    assert_eq!((messages.late_seqs(), messages.bytes()), (vec![], 0));
+    messages.add(message(0), Timestamp(50));
+    assert!(messages.late_seqs().is_empty(), "an empty queue begins anew");
+}
+
+#[test]
+fn what_comes_back_is_in_front_of_what_came_meanwhile() {
+    let mut messages = messages(0);
+    messages.add(message(0), Timestamp(1000));
+    let slot = messages.pop().unwrap();
+    messages.hold(slot, None, ALL);
+    messages.add(message(0), Timestamp(50));
+    let out = messages.take_unacked(Seq(1)).unwrap();
+    messages.put_back(out.slot);
+    assert_eq!(messages.take_late(Timestamp(60), 10).slots.len(), 1);
+    assert_eq!(messages.next_expiry(), Timestamp(1000));
+}
+
+#[test]
+fn many_that_are_due_are_taken_together() {
+    let mut messages = messages(0);
+    messages.add(message(0), Timestamp::NEVER);
+    (1..=1000).for_each(|at| drop(messages.add(message(0), Timestamp(at))));
+    assert_eq!(messages.take_late(Timestamp(100), 60).slots.len(), 60);
+    assert!(messages.next_late() <= Timestamp(100), "there are more");
+    assert_eq!(messages.take_late(Timestamp(100), 60).slots.len(), 40);
+    assert_eq!(messages.next_late(), Timestamp(120));
+    assert_eq!(messages.take_late(Timestamp(990), 5000).slots.len(), 890);
+    assert_eq!(messages.next_late(), Timestamp(991), "few are looked at one by one");
+    assert_eq!(messages.ready(), 11);
+    messages.check();
+    // Most of what is left in the middle is compacted.
+    assert!(messages.levels[0].fresh.len() < 50);
 }
 
 #[test]

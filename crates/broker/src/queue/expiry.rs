@@ -1,0 +1,76 @@
+//! Time in a locked queue: what expires at its heads, what expires behind others, and when it wants
+//! to be looked at again.
+
+use super::Batch;
+use super::batch::DeathReason;
+use super::messages::{Slot, TakenPlaces};
+use crate::ids::Timestamp;
+use crate::log::SeqRange;
+
+/// How many messages that expire behind others are taken under one lock.
+const LATE_MAX: usize = 4096;
+
+impl Batch<'_> {
+    /// Drops what has expired at the head.
+    pub fn expire(&mut self) {
+        if self.queue.messages.next_expiry() > self.context.now {
+            return;
+        }
+        while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
+            self.bury(slot, DeathReason::Expired);
+        }
+    }
+
+    /// Drops what has expired, at the head and behind it; if that is very much, a part of it: the
+    /// queue's alarm is then due at once.
+    pub fn expire_all(&mut self) {
+        self.expire();
+        if self.queue.messages.next_late() <= self.context.now {
+            let taken = self.queue.messages.take_late(self.context.now, LATE_MAX);
+            self.bury_taken(taken, DeathReason::Expired);
+        }
+    }
+
+    /// What was taken out of the middle died. Where nobody wants dead letters, it is not read.
+    pub(super) fn bury_taken(&mut self, taken: TakenPlaces, reason: DeathReason) {
+        let TakenPlaces { slots, stored, spilled } = taken;
+        let mut order: Vec<(Slot, bool)> = slots.into_iter().map(|slot| (slot, false)).collect();
+        order.extend(stored.into_iter().map(|slot| (slot, true)));
+        order.sort_unstable_by_key(|(slot, _)| slot.seq);
+        let mut unspill = Vec::new();
+        for (slot, is_stored) in order {
+            if !is_stored || self.queue.settings.dead_letter_exchange.is_some() {
+                self.bury(slot, reason);
+                continue;
+            }
+            if spilled {
+                SeqRange::push(&mut unspill, slot.seq);
+            }
+            if slot.durable {
+                self.entries.settle_place(slot.seq);
+            }
+        }
+        if !unspill.is_empty() {
+            self.context.log.unspill(self.handle.spec.id, &unspill);
+        }
+    }
+
+    /// Has all that a restart left in the log read through, piece by piece in the background, so
+    /// that the queue knows when each message expires, and not only its first.
+    pub fn want_scan(&mut self) {
+        self.queue.messages.start_scan();
+        self.effects.load = true;
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.queue.messages.next_expiry() <= self.context.now
+    }
+
+    /// When the queue is to be looked at again.
+    pub(super) fn alarm(&self) -> Option<Timestamp> {
+        let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
+        let messages = &self.queue.messages;
+        let at = messages.next_expiry().min(messages.next_late()).min(lease);
+        (at != Timestamp::NEVER).then_some(at)
+    }
+}
