@@ -42,17 +42,18 @@ impl Topology {
     /// Applies `command`. What is there already, or is gone already, is no error.
     pub fn apply(&mut self, command: &Command) -> Applied {
         self.version += 1;
+        let seed = self.seed;
         let mut applied = Applied::default();
         match command {
             Command::AddVhost(name) => {
-                let vhost = || Arc::new(Vhost::new(name.clone()));
+                let vhost = || Arc::new(Vhost::new(name.clone(), seed));
                 self.vhosts.entry(name.clone()).or_insert_with(vhost);
             }
             Command::PutUser(user) => {
                 self.users.insert(user.name.clone(), Arc::new(user.clone()));
             }
             Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
-                let exchange = || Arc::new(Exchange::new(spec.clone()));
+                let exchange = || Arc::new(Exchange::new(spec.clone(), seed));
                 vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
             }),
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
