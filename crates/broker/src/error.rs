@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::message::FieldValue;
+
 /// The class of a refusal. A protocol session maps it to its reply code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
@@ -68,5 +70,28 @@ impl fmt::Display for Resource<'_> {
             Resource::Queue(name, vhost) => write!(f, "queue '{name}' in vhost '{vhost}'"),
             Resource::Exchange(name, vhost) => write!(f, "exchange '{name}' in vhost '{vhost}'"),
         }
+    }
+}
+
+/// Bytes as Erlang prints them: as text if they are printable.
+pub(crate) fn show_binary(bytes: &[u8]) -> String {
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        let text = String::from_utf8_lossy(bytes).replace('\\', r"\\").replace('"', "\\\"");
+        return if text.is_empty() { "<<>>".to_owned() } else { format!("<<\"{text}\">>") };
+    }
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    format!("<<{}>>", numbers.join(","))
+}
+
+/// An argument's value as Erlang prints the term that it is there.
+pub(crate) fn show_value(value: &FieldValue) -> String {
+    match value {
+        FieldValue::LongStr(bytes) | FieldValue::Bytes(bytes) => show_binary(bytes),
+        FieldValue::Bool(on) => on.to_string(),
+        FieldValue::F32(number) => format!("{number:?}"),
+        FieldValue::F64(number) => format!("{number:?}"),
+        FieldValue::Timestamp(seconds) => seconds.to_string(),
+        FieldValue::Void => "undefined".to_owned(),
+        other => other.as_integer().map_or_else(|| format!("{other:?}"), |int| int.to_string()),
     }
 }

@@ -1,11 +1,12 @@
 //! Binding and unbinding.
 
-use super::{Broker, Principal, check_not_default};
+use super::{Broker, Outgoing, Principal, Route, check_not_default};
 use crate::definitions::{Binding, Command, Vhost};
 use crate::error::Refusal;
+use crate::ids::Timestamp;
 use crate::log::Position;
 use crate::message::FieldTable;
-use crate::routing::Destination;
+use crate::routing::{Destination, Past, RoutingInput, route};
 
 /// A `queue.bind`, `queue.unbind`, `exchange.bind` or `exchange.unbind`.
 #[derive(Debug, Clone)]
@@ -50,19 +51,62 @@ fn check_destination(
 }
 
 impl Broker {
-    /// Adds a binding; one that exists stays as it is.
-    pub fn bind(&self, who: &Principal, request: BindRequest<'_>) -> Result<Position, Refusal> {
+    /// Adds a binding; one that exists stays as it is. A new one gets the history that its source
+    /// keeps, if it is of a type that does.
+    pub fn bind(
+        &self,
+        who: &Principal,
+        request: BindRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Position, Refusal> {
         request.check_names()?;
         let binding = request.binding();
         let writer = self.write();
         let vhost = self.vhost(who)?;
         let source = vhost.exchange(&binding.source)?;
         let durable = check_destination(&vhost, who, &binding.destination)? && source.spec.durable;
-        source.spec.kind.check_binding(&binding)?;
+        source.spec.kind.check_binding(&binding, &vhost)?;
         if vhost.is_bound(&binding) {
             return Ok(self.defined());
         }
-        Ok(self.apply(&writer, &Command::Bind(who.vhost.clone(), binding), durable).1)
+        let past = source.router.history().map_or_else(Vec::new, |history| history.messages());
+        let destination = binding.destination.clone();
+        let command = Command::Bind(who.vhost.clone(), binding);
+        match destination {
+            _ if past.is_empty() => Ok(self.apply(&writer, &command, durable).1),
+            Destination::Queue(name) => {
+                // Under its lock, so that nothing that the binding brings comes before the past.
+                let queue = vhost.queue(&name)?;
+                let mut batch = queue.lock(self.context(now));
+                let position = self.apply(&writer, &command, durable).1;
+                for past in past {
+                    batch.publish(past.message);
+                }
+                Ok(position.max(self.finished(queue, batch.finish(), now)))
+            }
+            Destination::Exchange(name) => {
+                let position = self.apply(&writer, &command, durable).1;
+                drop(writer);
+                Ok(position.max(self.replay(&*self.vhost(who)?, &name, past, now)))
+            }
+        }
+    }
+
+    /// Publishes a history to an exchange that it is new to.
+    fn replay(&self, vhost: &Vhost, exchange: &str, past: Vec<Past>, now: Timestamp) -> Position {
+        let mut outgoing = Outgoing::default();
+        for Past { message, extra_keys } in past {
+            let input = RoutingInput {
+                routing_key: message.routing_key(),
+                extra_keys: &extra_keys,
+                message: Some(&message),
+            };
+            let routed = route(vhost, exchange, &input);
+            self.count_memory(routed.history_bytes);
+            let route = Route { queues: routed.queues, cacheable: false };
+            outgoing.push(message, &route, 0);
+        }
+        self.flush(&mut outgoing, now).position
     }
 
     /// Removes a binding; one that is missing is fine.

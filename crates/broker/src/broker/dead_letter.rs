@@ -69,14 +69,15 @@ impl Broker {
         let input = RoutingInput {
             routing_key: buried.message.routing_key(),
             extra_keys: &buried.extra_keys,
-            headers: buried.message.headers(),
+            message: Some(&buried.message),
         };
         let mut targets = Vec::new();
-        for name in route(vhost, exchange, &input).queues {
-            let cycle =
-                death.reason != DeathReason::Rejected && buried.message.died_in_cycle(&name);
-            if let (false, Some(target)) = (cycle, vhost.queues.get(&name)) {
-                targets.push((Arc::clone(target), buried.message.clone()));
+        let routed = route(vhost, exchange, &input);
+        self.count_memory(routed.history_bytes);
+        for target in routed.queues {
+            let message = &buried.message;
+            if death.reason == DeathReason::Rejected || !message.died_in_cycle(&target.spec.name) {
+                targets.push((target, message.clone()));
             }
         }
         targets

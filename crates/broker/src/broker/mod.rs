@@ -82,12 +82,15 @@ impl Broker {
     /// A broker without definitions, with its durable changes in `log`. The seed must be secret and
     /// random outside of tests: names that the server makes up come from it.
     pub fn new(log: Arc<dyn Log>, seed: [u8; 32]) -> Self {
+        let tokens = Tokens::new(seed);
+        let [a, b, c, d, e, f, g, h, ..] = tokens.bits();
+        let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         Self {
-            topology: ArcSwap::default(),
+            topology: ArcSwap::from_pointee(Topology { seed, ..Topology::default() }),
             writer: Mutex::default(),
             log_keeps: log.keeps_messages(),
             log,
-            tokens: Tokens::new(seed),
+            tokens,
             next_id: AtomicU64::new(1),
             replies: Replies::default(),
             timers: Timers::default(),
@@ -200,10 +203,12 @@ impl Broker {
         if durable {
             entries.push(Entry::Define(command.clone()));
         }
+        self.forget_history(&topology, command);
         let applied = topology.apply(command);
         let mut unused = applied.unused.clone();
         while let Some((vhost, exchange)) = unused.pop() {
             let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
+            self.forget_history(&topology, &command);
             unused.append(&mut topology.apply(&command).unused);
             if exchange.spec.durable {
                 entries.push(Entry::Define(command));
@@ -215,6 +220,16 @@ impl Broker {
         }
         self.topology.store(Arc::new(topology));
         (applied, self.defined())
+    }
+
+    /// Frees what an exchange that goes keeps of its messages.
+    fn forget_history(&self, topology: &Topology, command: &Command) {
+        let Command::DeleteExchange(vhost, name) = command else { return };
+        let vhost = topology.vhosts.get(vhost);
+        let exchange = vhost.and_then(|vhost| vhost.exchanges.get(name));
+        if let Some(history) = exchange.and_then(|exchange| exchange.router.history()) {
+            self.count_memory(-(history.close() as i64));
+        }
     }
 
     /// When everything that the definitions say is durable.

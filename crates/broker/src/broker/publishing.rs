@@ -100,11 +100,9 @@ impl Broker {
             return Err(Refusal::access(text));
         }
         let routed = route(vhost, exchange, input);
-        let queues = routed.queues.iter().filter_map(|name| vhost.queues.get(name)).cloned();
-        Ok(Route {
-            queues: queues.collect(),
-            cacheable: !routed.by_headers && input.extra_keys.is_empty(),
-        })
+        self.count_memory(routed.history_bytes);
+        let cacheable = !routed.varies && input.extra_keys.is_empty();
+        Ok(Route { queues: routed.queues, cacheable })
     }
 
     /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it. If a

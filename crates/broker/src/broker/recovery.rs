@@ -19,7 +19,8 @@ impl Broker {
         recovered: Recovered,
         now: Timestamp,
     ) -> Self {
-        let mut topology = Topology::default();
+        let mut broker = Self::new(log, seed);
+        let mut topology = Topology::clone(&broker.topology());
         for command in &recovered.commands {
             // What that leaves without a use went by a command of its own.
             topology.apply(command);
@@ -33,7 +34,6 @@ impl Broker {
         let queues = topology.vhosts.values().flat_map(|vhost| vhost.queues.values());
         let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
             queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
-        let mut broker = Self::new(log, seed);
         let mut last = recovered.last_queue;
         for queue in recovered.queues {
             last = last.max(queue.queue);

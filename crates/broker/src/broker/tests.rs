@@ -1,6 +1,7 @@
 //! The broker on a log that keeps messages: what is appended together, what a restart gives back,
 //! and who is read to.
 
+mod exchange_types;
 mod policies;
 
 use std::sync::Mutex;
@@ -129,7 +130,7 @@ impl World {
         let destination = Destination::Queue(queue.into());
         let arguments = FieldTable::default();
         let request = BindRequest { source, destination, routing_key: "k", arguments };
-        self.broker.bind(&self.who, request).unwrap();
+        self.broker.bind(&self.who, request, self.now).unwrap();
     }
 
     fn publish_to(&self, queues: &[&str], messages: &[Message]) -> Position {

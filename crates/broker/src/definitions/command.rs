@@ -55,10 +55,11 @@ impl Topology {
     /// Applies `command`. What is there already, or is gone already, is no error.
     pub fn apply(&mut self, command: &Command) -> Applied {
         self.version += 1;
+        let seed = self.seed;
         let mut applied = Applied::default();
         match command {
             Command::AddVhost(name) => {
-                let vhost = || Arc::new(Vhost::new(name.clone()));
+                let vhost = || Arc::new(Vhost::new(name.clone(), seed));
                 self.vhosts.entry(name.clone()).or_insert_with(vhost);
             }
             Command::PutUser(user) => {
@@ -66,7 +67,7 @@ impl Topology {
             }
             Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
                 let policies = vhost.policies.clone();
-                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies));
+                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies, seed));
                 vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
             }),
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {

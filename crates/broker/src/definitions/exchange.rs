@@ -27,10 +27,10 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
-    /// Refuses an alternate-exchange argument that is no string.
+    /// Refuses an alternate-exchange argument that is no string, and what the type refuses.
     pub(crate) fn check(&self, vhost: &str) -> Result<(), Refusal> {
         match self.arguments.get("alternate-exchange") {
-            None | Some(FieldValue::LongStr(_)) => Ok(()),
+            None | Some(FieldValue::LongStr(_)) => self.kind.check_arguments(&self.arguments),
             Some(other) => Err(Refusal::precondition(format!(
                 "invalid type '{}' for arg 'alternate-exchange' in {}",
                 other.type_name(),
@@ -126,9 +126,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(spec: ExchangeSpec, policies: &Policies) -> Self {
+    /// Without bindings; what its type leaves to chance comes from `seed`.
+    pub(crate) fn new(spec: ExchangeSpec, policies: &Policies, seed: u64) -> Self {
         let alternate = alternate(&spec, policies);
-        Self { router: Router::new(spec.kind), outgoing: OrdSet::new(), spec, alternate }
+        Self { router: Router::new(&spec, seed), outgoing: OrdSet::new(), spec, alternate }
     }
 
     /// Where a message goes that no binding takes, by argument or policy (RabbitMQ: Alternate

@@ -1,7 +1,8 @@
 //! The durable definitions as commands that rebuild them.
 
 use super::topology::is_predeclared;
-use super::{Command, PolicyKind, Quota, QuotaOf, Topology, Vhost, VhostLimits};
+use super::{Binding, Command, PolicyKind, Quota, QuotaOf, Topology, Vhost, VhostLimits};
+use crate::ids::Name;
 use crate::routing::Destination;
 
 impl Topology {
@@ -49,17 +50,37 @@ impl Vhost {
         for queue in self.queues.values().filter(|queue| queue.is_durable()) {
             commands.push(Command::DeclareQueue(queue.spec.clone()));
         }
-        for key in &self.incoming {
-            let durable = |name: &str| self.exchanges.get(name).is_some_and(|one| one.spec.durable);
-            let leads_to_durable = match &key.destination {
-                Destination::Exchange(name) => durable(name),
-                Destination::Queue(name) => {
-                    self.queues.get(name).is_some_and(|queue| queue.is_durable())
-                }
-            };
-            if leads_to_durable && durable(&key.source) {
-                commands.push(Command::Bind(self.name.clone(), key.binding()));
+        let ordered = |name: &Name| {
+            self.exchanges.get(name).is_some_and(|source| source.router.ordered().is_some())
+        };
+        for key in self.incoming.iter().filter(|key| !ordered(&key.source)) {
+            self.add_binding(commands, || key.binding(), &key.source, &key.destination);
+        }
+        for bindings in self.exchanges.values().filter_map(|source| source.router.ordered()) {
+            for binding in bindings {
+                let whole = || binding.clone();
+                self.add_binding(commands, whole, &binding.source, &binding.destination);
             }
+        }
+    }
+
+    /// Adds the binding if both of its ends survive.
+    fn add_binding(
+        &self,
+        commands: &mut Vec<Command>,
+        binding: impl FnOnce() -> Binding,
+        source: &str,
+        destination: &Destination,
+    ) {
+        let durable = |name: &str| self.exchanges.get(name).is_some_and(|one| one.spec.durable);
+        let leads_to_durable = match destination {
+            Destination::Exchange(name) => durable(name),
+            Destination::Queue(name) => {
+                self.queues.get(name).is_some_and(|queue| queue.is_durable())
+            }
+        };
+        if leads_to_durable && durable(source) {
+            commands.push(Command::Bind(self.name.clone(), binding()));
         }
     }
 }

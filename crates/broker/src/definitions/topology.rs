@@ -25,6 +25,8 @@ pub struct Topology {
     pub user_quotas: OrdMap<Name, Quota>,
     /// Grows with every change, so that caches of routes know when they are stale.
     pub version: u64,
+    /// What exchanges leave to chance comes from this.
+    pub(crate) seed: u64,
 }
 
 /// The exchanges, queues and bindings of one vhost.
@@ -66,8 +68,8 @@ pub(super) fn is_predeclared(name: &str) -> bool {
 pub type Unused = Vec<(Name, Arc<Exchange>)>;
 
 impl Vhost {
-    /// A vhost with the predeclared exchanges.
-    pub fn new(name: Name) -> Self {
+    /// A vhost with the predeclared exchanges; the seed as [`Topology::seed`].
+    pub(crate) fn new(name: Name, seed: u64) -> Self {
         let mut vhost = Self { name, ..Self::default() };
         for (name, kind, internal) in PREDECLARED {
             let spec = ExchangeSpec {
@@ -78,7 +80,8 @@ impl Vhost {
                 internal,
                 arguments: FieldTable::default(),
             };
-            vhost.exchanges.insert(name.into(), Arc::new(Exchange::new(spec, &vhost.policies)));
+            let exchange = Exchange::new(spec, &vhost.policies, seed);
+            vhost.exchanges.insert(name.into(), Arc::new(exchange));
         }
         vhost
     }

@@ -25,6 +25,11 @@ impl<'a> HeaderTable<'a> {
 impl Message {
     /// The headers table, if the message has one.
     pub fn headers(&self) -> Option<HeaderTable<'_>> {
-        Properties::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
+        self.parsed()?.headers.map(HeaderTable::new)
+    }
+
+    /// All properties; they were checked when the message was built.
+    pub(crate) fn parsed(&self) -> Option<Properties<'_>> {
+        Properties::parse(self.properties()).ok()
     }
 }

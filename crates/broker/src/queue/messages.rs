@@ -27,6 +27,7 @@ use crate::message::Message;
 
 use bound::ExpiryBound;
 use late::Late;
+#[cfg(test)]
 pub(super) use late::Place;
 use level::Level;
 pub(crate) use paging::Wanted;

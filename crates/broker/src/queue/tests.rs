@@ -543,7 +543,7 @@ fn dead_letters_that_multiply_come_to_an_end() {
             routing_key: "",
             arguments: FieldTable::default(),
         };
-        world.broker.bind(&world.who, bind).unwrap();
+        world.broker.bind(&world.who, bind, world.now).unwrap();
         first.get_or_insert(queue);
     }
     world.publish(&first.unwrap(), &["a"]);
@@ -569,7 +569,7 @@ fn what_goes_by_itself_is_in_the_log() {
         routing_key: "k",
         arguments: FieldTable::default(),
     };
-    world.broker.bind(&world.who, bind).unwrap();
+    world.broker.bind(&world.who, bind, world.now).unwrap();
     let before = world.log.0.lock().unwrap().len();
     world.broker.delete_queue(&world.who, "transient", false, false, world.now).unwrap();
     let groups = world.log.0.lock().unwrap();

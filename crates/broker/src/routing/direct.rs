@@ -2,7 +2,8 @@
 
 use imbl::OrdMap;
 
-use super::{Destination, Targets, add_target, remove_target};
+use super::Destination;
+use super::targets::Targets;
 use crate::definitions::Binding;
 use crate::ids::Name;
 
@@ -13,24 +14,21 @@ pub(crate) struct DirectRouter {
 
 impl DirectRouter {
     pub(super) fn bind(&mut self, binding: &Binding) {
-        add_target(
-            self.by_key.entry(binding.routing_key.clone()).or_default(),
-            &binding.destination,
-        );
+        self.by_key.entry(binding.routing_key.clone()).or_default().add(&binding.destination);
     }
 
     pub(super) fn unbind(&mut self, binding: &Binding) {
         if let Some(targets) = self.by_key.get_mut(&binding.routing_key) {
-            remove_target(targets, &binding.destination);
+            targets.remove(&binding.destination);
             if targets.is_empty() {
                 self.by_key.remove(&binding.routing_key);
             }
         }
     }
 
-    pub(super) fn route(&self, key: &str, found: &mut dyn FnMut(&Destination)) {
+    pub(super) fn route<'a>(&'a self, key: &str, found: &mut dyn FnMut(&'a Destination)) {
         if let Some(targets) = self.by_key.get(key) {
-            targets.keys().for_each(found);
+            targets.for_each(found);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The fanout exchange: every binding matches (0-9-1 specification 3.1.3.2).
 
-use super::{Destination, Targets, add_target, remove_target};
+use super::Destination;
+use super::targets::Targets;
 use crate::definitions::Binding;
 
 #[derive(Debug, Clone, Default)]
@@ -10,14 +11,14 @@ pub(crate) struct FanoutRouter {
 
 impl FanoutRouter {
     pub(super) fn bind(&mut self, binding: &Binding) {
-        add_target(&mut self.targets, &binding.destination);
+        self.targets.add(&binding.destination);
     }
 
     pub(super) fn unbind(&mut self, binding: &Binding) {
-        remove_target(&mut self.targets, &binding.destination);
+        self.targets.remove(&binding.destination);
     }
 
-    pub(super) fn route(&self, found: &mut dyn FnMut(&Destination)) {
-        self.targets.keys().for_each(found);
+    pub(super) fn route<'a>(&'a self, found: &mut dyn FnMut(&'a Destination)) {
+        self.targets.for_each(found);
     }
 }

@@ -93,10 +93,10 @@ impl HeadersRouter {
         (binding.destination.clone(), binding.routing_key.clone(), arguments)
     }
 
-    pub(super) fn route(
-        &self,
+    pub(super) fn route<'a>(
+        &'a self,
         headers: Option<&HeaderTable<'_>>,
-        found: &mut dyn FnMut(&Destination),
+        found: &mut dyn FnMut(&'a Destination),
     ) {
         for ((destination, _, _), pattern) in &self.patterns {
             if pattern.matches(headers) {

@@ -1,22 +1,37 @@
 //! From an exchange, routing keys and headers to queues. One file an exchange type.
 //!
 //! Routers are persistent structures: a clone is cheap and a change leaves older clones as they
-//! were, so that publishers route on a snapshot without a lock.
+//! were, so that publishers route on a snapshot without a lock. What is no part of the definitions,
+//! a history of messages or a count of them, is shared by all clones.
 
+mod consistent_hash;
 mod direct;
 mod fanout;
+mod hash;
 mod headers;
+mod local_random;
+mod modulus_hash;
+mod places;
+mod random;
+mod recent_history;
+mod targets;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use crate::definitions::{Binding, Vhost};
+use crate::definitions::{Binding, ExchangeSpec, Vhost};
 use crate::error::Refusal;
 use crate::ids::Name;
-use crate::message::HeaderTable;
+use crate::message::{FieldTable, Message};
+use crate::queue::QueueHandle;
+
+pub(crate) use recent_history::{History, Past};
 
 /// Where a binding leads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,23 +42,7 @@ pub enum Destination {
     Exchange(Name),
 }
 
-/// Destinations with the number of bindings that lead to each.
-type Targets = OrdMap<Destination, u32>;
-
-fn add_target(targets: &mut Targets, destination: &Destination) {
-    *targets.entry(destination.clone()).or_insert(0) += 1;
-}
-
-fn remove_target(targets: &mut Targets, destination: &Destination) {
-    if let Some(count) = targets.get_mut(destination) {
-        *count -= 1;
-        if *count == 0 {
-            targets.remove(destination);
-        }
-    }
-}
-
-/// The exchange types.
+/// The exchange types. New ones are added at the end: the index is the stored form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExchangeKind {
     /// Routing key equals binding key.
@@ -54,9 +53,31 @@ pub enum ExchangeKind {
     Topic,
     /// By the headers table.
     Headers,
+    /// By a hash; binding keys are weights.
+    ConsistentHash,
+    /// By a hash; all bindings weigh the same.
+    ModulusHash,
+    /// One binding by chance.
+    Random,
+    /// One binding by chance, to a queue on the publisher's node.
+    LocalRandom,
+    /// Every binding matches, and a new one gets the last messages.
+    RecentHistory,
 }
 
 impl ExchangeKind {
+    const ALL: [Self; 9] = [
+        Self::Direct,
+        Self::Fanout,
+        Self::Topic,
+        Self::Headers,
+        Self::ConsistentHash,
+        Self::ModulusHash,
+        Self::Random,
+        Self::LocalRandom,
+        Self::RecentHistory,
+    ];
+
     /// The type's name in `exchange.declare`.
     pub fn name(self) -> &'static str {
         match self {
@@ -64,20 +85,34 @@ impl ExchangeKind {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Random => "x-random",
+            Self::LocalRandom => "x-local-random",
+            Self::RecentHistory => "x-recent-history",
         }
     }
 
     /// The type of that name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Refuses a binding whose arguments this type cannot use.
-    pub(crate) fn check_binding(self, binding: &Binding) -> Result<(), Refusal> {
+    /// Refuses an exchange's arguments that this type cannot use.
+    pub(crate) fn check_arguments(self, arguments: &FieldTable) -> Result<(), Refusal> {
+        match self {
+            Self::ConsistentHash => consistent_hash::check(arguments),
+            Self::RecentHistory => recent_history::check(arguments),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a binding whose key, arguments or destination this type cannot use.
+    pub(crate) fn check_binding(self, binding: &Binding, vhost: &Vhost) -> Result<(), Refusal> {
         match self {
             Self::Headers => headers::check(binding),
+            Self::ConsistentHash => consistent_hash::check_binding(binding),
+            Self::LocalRandom => local_random::check_binding(binding, vhost),
             _ => Ok(()),
         }
     }
@@ -90,15 +125,35 @@ pub(crate) enum Router {
     Fanout(fanout::FanoutRouter),
     Topic(topic::TopicRouter),
     Headers(headers::HeadersRouter),
+    ConsistentHash(consistent_hash::ConsistentHashRouter),
+    ModulusHash(modulus_hash::ModulusHashRouter),
+    Random(random::RandomRouter),
+    RecentHistory(recent_history::RecentHistoryRouter),
 }
 
 impl Router {
-    pub(crate) fn new(kind: ExchangeKind) -> Self {
-        match kind {
+    /// Without bindings; chance comes from `seed`.
+    pub(crate) fn new(spec: &ExchangeSpec, seed: u64) -> Self {
+        use recent_history::RecentHistoryRouter;
+        match spec.kind {
             ExchangeKind::Direct => Self::Direct(direct::DirectRouter::default()),
             ExchangeKind::Fanout => Self::Fanout(fanout::FanoutRouter::default()),
-            ExchangeKind::Topic => Self::Topic(topic::TopicRouter::default()),
+            ExchangeKind::Topic => Self::Topic(topic::TopicRouter::new(seed)),
             ExchangeKind::Headers => Self::Headers(headers::HeadersRouter::default()),
+            ExchangeKind::ConsistentHash => {
+                let router = consistent_hash::ConsistentHashRouter::new(&spec.arguments);
+                Self::ConsistentHash(router)
+            }
+            ExchangeKind::ModulusHash => {
+                Self::ModulusHash(modulus_hash::ModulusHashRouter::default())
+            }
+            ExchangeKind::Random | ExchangeKind::LocalRandom => {
+                let name = u64::from(hash::string(spec.name.as_bytes()));
+                Self::Random(random::RandomRouter::new(seed ^ (name << 37)))
+            }
+            ExchangeKind::RecentHistory => {
+                Self::RecentHistory(RecentHistoryRouter::new(&spec.arguments))
+            }
         }
     }
 
@@ -108,6 +163,10 @@ impl Router {
             Self::Fanout(router) => router.bind(binding),
             Self::Topic(router) => router.bind(binding),
             Self::Headers(router) => router.bind(binding),
+            Self::ConsistentHash(router) => router.bind(binding),
+            Self::ModulusHash(router) => router.bind(binding),
+            Self::Random(router) => router.bind(binding),
+            Self::RecentHistory(router) => router.bind(binding),
         }
     }
 
@@ -117,16 +176,57 @@ impl Router {
             Self::Fanout(router) => router.unbind(binding),
             Self::Topic(router) => router.unbind(binding),
             Self::Headers(router) => router.unbind(binding),
+            Self::ConsistentHash(router) => router.unbind(binding),
+            Self::ModulusHash(router) => router.unbind(binding),
+            Self::Random(router) => router.unbind(binding),
+            Self::RecentHistory(router) => router.unbind(binding),
         }
     }
 
-    fn route(&self, input: &RoutingInput<'_>, found: &mut dyn FnMut(&Destination)) {
-        let keys = std::iter::once(input.routing_key).chain(input.extra_keys.iter().map(|k| &**k));
+    /// By how many bytes a history grew.
+    fn route<'a>(
+        &'a self,
+        input: &RoutingInput<'_>,
+        found: &mut dyn FnMut(&'a Destination),
+    ) -> i64 {
         match self {
-            Self::Direct(router) => keys.for_each(|key| router.route(key, found)),
+            Self::Direct(router) => input.keys().for_each(|key| router.route(key, found)),
             Self::Fanout(router) => router.route(found),
-            Self::Topic(router) => keys.for_each(|key| router.route(key, found)),
-            Self::Headers(router) => router.route(input.headers.as_ref(), found),
+            Self::Topic(router) => input.keys().for_each(|key| router.route(key, found)),
+            Self::Headers(router) => {
+                let headers = input.message.and_then(Message::headers);
+                router.route(headers.as_ref(), found);
+            }
+            Self::ConsistentHash(router) => router.route(input, found),
+            Self::ModulusHash(router) => router.route(input, found),
+            Self::Random(router) => router.route(found),
+            Self::RecentHistory(router) => return router.route(input, found),
+        }
+        0
+    }
+
+    /// Whether more than the exchange and the keys decide, or routing leaves a trace.
+    fn varies(&self) -> bool {
+        match self {
+            Self::Direct(_) | Self::Fanout(_) | Self::Topic(_) | Self::ModulusHash(_) => false,
+            Self::Headers(_) | Self::Random(_) | Self::RecentHistory(_) => true,
+            Self::ConsistentHash(router) => !router.by_key(),
+        }
+    }
+
+    /// What the exchange keeps of its messages, if it is of a type that does.
+    pub(crate) fn history(&self) -> Option<&Arc<History>> {
+        match self {
+            Self::RecentHistory(router) => Some(router.history()),
+            _ => None,
+        }
+    }
+
+    /// The bindings in the order that they must be made in again, if that matters.
+    pub(crate) fn ordered(&self) -> Option<impl Iterator<Item = &Binding>> {
+        match self {
+            Self::ConsistentHash(router) => Some(router.bindings()),
+            _ => None,
         }
     }
 }
@@ -138,60 +238,87 @@ pub struct RoutingInput<'a> {
     pub routing_key: &'a str,
     /// Keys from CC and BCC.
     pub extra_keys: &'a [Name],
-    /// The headers table.
-    pub headers: Option<HeaderTable<'a>>,
+    /// The message, for the types that look into it or keep it; none only asks.
+    pub message: Option<&'a Message>,
+}
+
+impl<'a> RoutingInput<'a> {
+    fn keys(&self) -> impl Iterator<Item = &'a str> {
+        std::iter::once(self.routing_key).chain(self.extra_keys.iter().map(|key| &**key))
+    }
 }
 
 /// The outcome of routing.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Routed {
     /// The queues, each once, by name.
-    pub queues: BTreeSet<Name>,
-    /// A headers exchange was asked, so that the routing key alone does not decide.
-    pub by_headers: bool,
+    pub queues: Vec<Arc<QueueHandle>>,
+    /// The next message with the same exchange and keys may go elsewhere, or must be routed again
+    /// for another reason.
+    pub varies: bool,
+    /// By how much what exchanges keep of their messages grew.
+    pub history_bytes: i64,
+}
+
+/// What was found on the way.
+#[derive(Debug, Default)]
+struct Walk<'a> {
+    queues: SmallVec<[&'a Name; 8]>,
+    waiting: VecDeque<Name>,
+    varies: bool,
+    history_bytes: i64,
+}
+
+impl<'a> Walk<'a> {
+    fn enter(&mut self, vhost: &'a Vhost, name: &str, input: &RoutingInput<'_>) {
+        if name.is_empty() {
+            return self.enter_default(vhost, input);
+        }
+        let Some(exchange) = vhost.exchanges.get(name) else { return };
+        self.varies |= exchange.router.varies();
+        let mut matched = false;
+        self.history_bytes += exchange.router.route(input, &mut |destination| {
+            matched = true;
+            match destination {
+                Destination::Queue(queue) => self.queues.push(queue),
+                Destination::Exchange(next) => self.waiting.push_back(next.clone()),
+            }
+        });
+        // As in RabbitMQ, the default exchange is nobody's alternate.
+        if !matched && let Some(alternate) = exchange.alternate().filter(|name| !name.is_empty()) {
+            self.waiting.push_back(alternate);
+        }
+    }
+
+    /// The default exchange: every queue is bound by its name (0-9-1 specification 3.1.3.3).
+    fn enter_default(&mut self, vhost: &'a Vhost, input: &RoutingInput<'_>) {
+        for key in input.keys() {
+            if let Some((name, _)) = vhost.queues.get_key_value(key) {
+                self.queues.push(name);
+            }
+        }
+    }
 }
 
 /// Finds the queues for a message that is published to `exchange`: follows bindings between
 /// exchanges (each exchange once, so that cycles end) and, from an exchange where nothing matches,
 /// its alternate exchange (RabbitMQ: Alternate Exchanges).
 pub fn route(vhost: &Vhost, exchange: &str, input: &RoutingInput<'_>) -> Routed {
-    let mut routed = Routed::default();
-    let mut visited: BTreeSet<Name> = BTreeSet::new();
-    let mut waiting: VecDeque<Name> = VecDeque::from([Name::from(exchange)]);
-    while let Some(name) = waiting.pop_front() {
-        if !visited.insert(name.clone()) {
-            continue;
-        }
-        if name.is_empty() {
-            route_default(vhost, input, &mut routed);
-            continue;
-        }
-        let Some(exchange) = vhost.exchanges.get(&name) else { continue };
-        routed.by_headers |= exchange.spec.kind == ExchangeKind::Headers;
-        let mut matched = false;
-        exchange.router.route(input, &mut |destination| {
-            matched = true;
-            match destination {
-                Destination::Queue(queue) => {
-                    routed.queues.insert(queue.clone());
-                }
-                Destination::Exchange(next) => waiting.push_back(next.clone()),
+    let mut walk = Walk::default();
+    walk.enter(vhost, exchange, input);
+    if !walk.waiting.is_empty() {
+        let mut visited: BTreeSet<Name> = BTreeSet::from([exchange.into()]);
+        while let Some(name) = walk.waiting.pop_front() {
+            if !visited.contains(&name) {
+                walk.enter(vhost, &name, input);
+                visited.insert(name);
             }
-        });
-        // As in RabbitMQ, the default exchange is nobody's alternate.
-        if !matched && let Some(alternate) = exchange.alternate().filter(|name| !name.is_empty()) {
-            waiting.push_back(alternate);
         }
     }
-    routed
-}
-
-/// The default exchange: every queue is bound by its name (0-9-1 specification 3.1.3.3).
-fn route_default(vhost: &Vhost, input: &RoutingInput<'_>, routed: &mut Routed) {
-    let keys = std::iter::once(input.routing_key).chain(input.extra_keys.iter().map(|k| &**k));
-    for key in keys {
-        if let Some((name, _)) = vhost.queues.get_key_value(key) {
-            routed.queues.insert(name.clone());
-        }
+    if walk.queues.len() > 1 {
+        walk.queues.sort_unstable();
+        walk.queues.dedup();
     }
+    let queues = walk.queues.iter().filter_map(|name| vhost.queues.get(*name)).cloned();
+    Routed { queues: queues.collect(), varies: walk.varies, history_bytes: walk.history_bytes }
 }

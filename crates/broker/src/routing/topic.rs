@@ -6,21 +6,32 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use imbl::OrdMap;
+use imbl::GenericHashMap;
+use imbl::shared_ptr::DefaultSharedPtr;
+use smallvec::{SmallVec, smallvec};
 
-use super::{Destination, Targets, add_target, remove_target};
+use super::Destination;
+use super::targets::Targets;
 use crate::definitions::Binding;
 
-#[derive(Debug, Clone, Default)]
+type Words = GenericHashMap<Arc<[u8]>, Arc<Node>, FixedState, DefaultSharedPtr>;
+
+#[derive(Debug, Clone)]
 struct Node {
-    words: OrdMap<Arc<str>, Arc<Node>>,
+    words: Words,
     star: Option<Arc<Node>>,
     hash: Option<Arc<Node>>,
     targets: Targets,
 }
 
 impl Node {
+    fn new(hasher: FixedState) -> Self {
+        let words = Words::with_hasher(hasher);
+        Self { words, star: None, hash: None, targets: Targets::default() }
+    }
+
     fn is_empty(&self) -> bool {
         self.words.is_empty()
             && self.star.is_none()
@@ -28,35 +39,36 @@ impl Node {
             && self.targets.is_empty()
     }
 
-    fn child_mut(&mut self, word: &str) -> &mut Self {
+    fn child_mut(&mut self, word: &[u8], hasher: &FixedState) -> &mut Self {
+        let new = || Arc::new(Self::new(hasher.clone()));
         let child = match word {
-            "*" => self.star.get_or_insert_default(),
-            "#" => self.hash.get_or_insert_default(),
-            _ => self.words.entry(word.into()).or_default(),
+            b"*" => self.star.get_or_insert_with(new),
+            b"#" => self.hash.get_or_insert_with(new),
+            _ => self.words.entry(word.into()).or_insert_with(new),
         };
         Arc::make_mut(child)
     }
 
     /// Removes one binding below; at most 128 deep, since a key has at most 255 bytes.
-    fn remove<'a>(&mut self, words: &mut impl Iterator<Item = &'a str>, destination: &Destination) {
-        let Some(word) = words.next() else {
-            remove_target(&mut self.targets, destination);
+    fn remove(&mut self, words: &[&[u8]], destination: &Destination) {
+        let Some((&word, rest)) = words.split_first() else {
+            self.targets.remove(destination);
             return;
         };
         let slot = match word {
-            "*" => self.star.as_mut(),
-            "#" => self.hash.as_mut(),
+            b"*" => self.star.as_mut(),
+            b"#" => self.hash.as_mut(),
             _ => self.words.get_mut(word),
         };
         let Some(child) = slot else { return };
         let child = Arc::make_mut(child);
-        child.remove(words, destination);
+        child.remove(rest, destination);
         if !child.is_empty() {
             return;
         }
         match word {
-            "*" => self.star = None,
-            "#" => self.hash = None,
+            b"*" => self.star = None,
+            b"#" => self.hash = None,
             _ => {
                 self.words.remove(word);
             }
@@ -65,32 +77,52 @@ impl Node {
 }
 
 /// The words of a key; the empty key has none.
-fn words(key: &str) -> impl Iterator<Item = &str> {
-    key.split('.').filter(|_| !key.is_empty())
+fn words(key: &str) -> SmallVec<[&[u8]; 16]> {
+    let key = key.as_bytes();
+    let mut words = SmallVec::new();
+    let mut start = 0;
+    for (at, byte) in key.iter().enumerate() {
+        if *byte == b'.' {
+            words.push(&key[start..at]);
+            start = at + 1;
+        }
+    }
+    if !key.is_empty() {
+        words.push(&key[start..]);
+    }
+    words
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct TopicRouter {
     root: Node,
+    /// Seeded, so that nobody can choose words that collide.
+    hasher: FixedState,
 }
 
 impl TopicRouter {
+    pub(super) fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Self { root: Node::new(hasher.clone()), hasher }
+    }
+
     pub(super) fn bind(&mut self, binding: &Binding) {
         let mut node = &mut self.root;
         for word in words(&binding.routing_key) {
-            node = node.child_mut(word);
+            node = node.child_mut(word, &self.hasher);
         }
-        add_target(&mut node.targets, &binding.destination);
+        node.targets.add(&binding.destination);
     }
 
     pub(super) fn unbind(&mut self, binding: &Binding) {
-        self.root.remove(&mut words(&binding.routing_key), &binding.destination);
+        self.root.remove(&words(&binding.routing_key), &binding.destination);
     }
 
-    pub(super) fn route(&self, key: &str, found: &mut dyn FnMut(&Destination)) {
-        let words: Vec<&str> = words(key).collect();
-        let mut entered = HashSet::new();
-        let mut open = vec![(&self.root, 0)];
+    pub(super) fn route<'a>(&'a self, key: &str, found: &mut dyn FnMut(&'a Destination)) {
+        let words = words(key);
+        // Only below a `#` can two ways lead to the same node.
+        let mut entered = HashSet::with_hasher(FixedState::default());
+        let mut open: SmallVec<[(&Node, usize); 16]> = smallvec![(&self.root, 0)];
         while let Some((node, at)) = open.pop() {
             if let Some(hash) = &node.hash {
                 for rest in at..=words.len() {
@@ -101,7 +133,7 @@ impl TopicRouter {
                 }
             }
             let Some(word) = words.get(at) else {
-                node.targets.keys().for_each(&mut *found);
+                node.targets.for_each(found);
                 continue;
             };
             if let Some(next) = node.words.get(*word) {
@@ -154,7 +186,7 @@ mod tests {
             removed in prop::collection::vec(any::<bool>(), 20),
             key in "([abc](\\.[abc]){0,5})?",
         ) {
-            let mut router = TopicRouter::default();
+            let mut router = TopicRouter::new(1);
             for (index, pattern) in patterns.iter().enumerate() {
                 router.bind(&Binding::to_queue("x", &format!("q{index}"), pattern));
             }
@@ -173,7 +205,7 @@ mod tests {
 
     #[test]
     fn many_hashes_stay_cheap() {
-        let mut router = TopicRouter::default();
+        let mut router = TopicRouter::new(1);
         let pattern = vec!["#"; 100].join(".");
         router.bind(&Binding::to_queue("x", "q", &pattern));
         let key = vec!["a"; 120].join(".");
@@ -182,7 +214,7 @@ mod tests {
 
     #[test]
     fn nothing_stays_behind_an_unbind() {
-        let mut router = TopicRouter::default();
+        let mut router = TopicRouter::new(1);
         for pattern in ["a.b.c", "a.*.#", "#", ""] {
             router.bind(&Binding::to_queue("x", "q", pattern));
             router.unbind(&Binding::to_queue("x", "q", pattern));

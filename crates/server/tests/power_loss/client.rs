@@ -156,9 +156,9 @@ impl Client<'_> {
         let destination = Destination::Queue(queue.spec.name.clone());
         let arguments = FieldTable::default();
         let request = BindRequest { source, destination, routing_key, arguments };
-        let (broker, who) = (&self.world.broker, &self.world.who);
+        let (broker, who, now) = (&self.world.broker, &self.world.who, self.world.now);
         let before = self.world.recorder.len();
-        let done = if there { broker.bind(who, request) } else { broker.unbind(who, request) };
+        let done = if there { broker.bind(who, request, now) } else { broker.unbind(who, request) };
         let position = done.expect("both are there");
         if durable && queue.is_durable() && self.world.recorder.len() > before {
             let fact = binding_fact(source, &queue.spec.name, routing_key);
@@ -197,7 +197,7 @@ impl Client<'_> {
             _ => self.random.below(900) as usize,
         };
         let topology = self.world.broker.topology();
-        let input = RoutingInput { routing_key: key, extra_keys: &[], headers: None };
+        let input = RoutingInput { routing_key: key, extra_keys: &[], message: None };
         let route = self.world.broker.route(&topology, &self.world.who, exchange, &input).ok()?;
         let size = body_len as u64;
         let builder = MessageBuilder::new(exchange, key, &encoded, size, "guest", None);

@@ -306,7 +306,7 @@ impl Draft<'_> {
         }
         let (key, arguments) = (entry.routing_key.into(), json::table(&entry.arguments)?);
         let binding = Binding::new(source.spec.name.clone(), destination, key, arguments);
-        source.spec.kind.check_binding(&binding).map_err(text)?;
+        source.spec.kind.check_binding(&binding, &vhost).map_err(text)?;
         if !vhost.is_bound(&binding) {
             let durable = leads_to_durable && source.spec.durable;
             self.apply(Command::Bind(vhost.name.clone(), binding), durable);

@@ -44,7 +44,7 @@ impl Channel {
                 let destination = Destination::Exchange(destination.into());
                 let arguments = arguments.to_owned();
                 let request = BindRequest { source, destination, routing_key, arguments };
-                let position = link.broker().bind(&link.who, request)?;
+                let position = link.broker().bind(&link.who, request, link.now)?;
                 self.answer_durable(link, position, no_wait, &Method::ExchangeBindOk {});
             }
             Method::ExchangeUnbind { destination, source, routing_key, no_wait, arguments } => {

@@ -81,7 +81,7 @@ impl Channel {
             }
             PublishRefusal::Refused(refusal) => refusal,
         };
-        let input = RoutingInput { routing_key: &self.routing_key, extra_keys: &[], headers: None };
+        let input = RoutingInput { routing_key: &self.routing_key, extra_keys: &[], message: None };
         match link.broker().route(&link.topology, &link.who, &self.exchange, &input) {
             Ok(_) => refusal.into(),
             Err(first) => first.into(),
@@ -159,7 +159,7 @@ impl Channel {
             }
         }
         let input =
-            RoutingInput { routing_key: &self.routing_key, extra_keys, headers: message.headers() };
+            RoutingInput { routing_key: &self.routing_key, extra_keys, message: Some(message) };
         let route = link.shared.broker.route(&link.topology, &link.who, &self.exchange, &input)?;
         let route = Arc::new(route);
         if route.cacheable {

@@ -24,7 +24,7 @@ impl Channel {
             }
             Method::QueueBind { queue, exchange, routing_key, no_wait, arguments } => {
                 let request = self.bind_request(queue, exchange, routing_key, arguments)?;
-                let position = link.broker().bind(&link.who, request)?;
+                let position = link.broker().bind(&link.who, request, link.now)?;
                 self.answer_durable(link, position, no_wait, &Method::QueueBindOk {});
             }
             Method::QueueUnbind { queue, exchange, routing_key, arguments } => {
