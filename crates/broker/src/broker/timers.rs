@@ -68,6 +68,7 @@ impl Broker {
                 continue;
             }
             batch.expire_all();
+            batch.retry();
             self.finished(&queue, batch.finish(), now);
         }
     }

@@ -32,6 +32,9 @@ pub struct Buried {
     pub extra_keys: Vec<Name>,
 }
 
+/// A client may send as many deaths as a frame holds; the oldest beyond these are dropped.
+const DEATHS_MAX: usize = 1024;
+
 fn long_string(text: &str) -> FieldValue {
     FieldValue::LongStr(text.as_bytes().to_vec())
 }
@@ -93,16 +96,17 @@ impl Message {
         else {
             return false;
         };
-        let tables = || {
-            deaths.iter().filter_map(|death| match death {
-                FieldValue::Table(table) => Some(table),
-                _ => None,
-            })
+        let dead_in = |death: &FieldValue| match death {
+            FieldValue::Table(death) => is(death.get("queue"), queue),
+            _ => false,
         };
-        let since = tables().position(|death| is(death.get("queue"), queue));
-        since.is_some_and(|at| {
-            tables().take(at + 1).all(|death| !is(death.get("reason"), "rejected"))
-        })
+        // Only brokers write tables without a rejection: anything else is a client's work.
+        let automatic = |death: &FieldValue| match death {
+            FieldValue::Table(death) => !is(death.get("reason"), "rejected"),
+            _ => false,
+        };
+        let since = deaths.iter().position(dead_in);
+        since.is_some_and(|at| deaths[..=at].iter().all(automatic))
     }
 }
 
@@ -125,7 +129,7 @@ fn record(
 ) {
     let first = headers.get("x-death").is_none();
     let mut deaths = match headers.get("x-death") {
-        Some(FieldValue::Array(deaths)) => deaths.clone(),
+        Some(FieldValue::Array(deaths)) => merged(deaths),
         _ => Vec::new(),
     };
     let repeated = deaths.iter().position(|death| match death {
@@ -136,11 +140,11 @@ fn record(
     });
     let entry = match repeated.map(|at| deaths.remove(at)) {
         Some(FieldValue::Table(mut death)) => {
-            let count = death.get("count").and_then(FieldValue::as_integer).unwrap_or(1);
-            for (key, value) in &mut death.0 {
-                if key == "count" {
-                    *value = FieldValue::I64(count.saturating_add(1));
-                }
+            let before = death.get("count").and_then(FieldValue::as_integer).unwrap_or(0);
+            let count = FieldValue::I64(before.saturating_add(1));
+            match death.0.iter_mut().find(|(key, _)| key == "count") {
+                Some((_, value)) => *value = count,
+                None => death.0.insert(0, ("count".to_owned(), count)),
             }
             death
         }
@@ -153,6 +157,42 @@ fn record(
         put(headers, "x-first-death-queue", long_string(burial.queue));
         put(headers, "x-first-death-exchange", long_string(message.exchange()));
     }
+}
+
+/// Deaths as they came, each queue and reason once: before they were counted (RabbitMQ 3.5), and in
+/// what clients make up, there may be several. Then the first one counts for all, unless it has a
+/// count.
+fn merged(deaths: &[FieldValue]) -> Vec<FieldValue> {
+    let key = |death: &FieldValue| match death {
+        FieldValue::Table(death) => {
+            Some((death.get("queue").cloned(), death.get("reason").cloned()))
+        }
+        _ => None,
+    };
+    if deaths.len() < 2 {
+        return deaths.to_vec();
+    }
+    // Headers are at most a frame long, and mostly hold a few deaths: a list will do, up to a point.
+    let mut found: Vec<(_, i64)> = Vec::new();
+    let mut merged: Vec<FieldValue> = Vec::new();
+    for death in deaths.iter().take(DEATHS_MAX) {
+        let key = key(death);
+        match found.iter_mut().find(|(other, _)| key.is_some() && *other == key) {
+            Some((_, count)) => *count += 1,
+            None => {
+                found.push((key, 1));
+                merged.push(death.clone());
+            }
+        }
+    }
+    for (death, (_, count)) in merged.iter_mut().zip(found) {
+        if let FieldValue::Table(death) = death
+            && death.get("count").is_none()
+        {
+            death.0.insert(0, ("count".to_owned(), FieldValue::I64(count)));
+        }
+    }
+    merged
 }
 
 fn first_death(
@@ -183,6 +223,94 @@ mod tests {
 
     use super::super::MessageBuilder;
     use super::*;
+
+    fn death(queue: &str, reason: &str, count: Option<i64>) -> FieldValue {
+        let mut table = vec![
+            ("queue".to_owned(), long_string(queue)),
+            ("reason".to_owned(), long_string(reason)),
+        ];
+        table.extend(count.map(|count| ("count".to_owned(), FieldValue::I64(count))));
+        FieldValue::Table(FieldTable(table))
+    }
+
+    /// The deaths of a letter, newest first, as queue, reason and count.
+    fn deaths_after(before: Vec<FieldValue>) -> Vec<(String, String, i64)> {
+        let headers = FieldTable(vec![("x-death".to_owned(), FieldValue::Array(before))]);
+        let properties = BasicProperties { headers: Some(headers), ..BasicProperties::default() };
+        let mut raw = Vec::new();
+        properties.encode(&mut raw);
+        let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+        let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
+        let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
+        let letter = builder.finish().0.bury(&burial).message;
+        let headers = letter.headers().unwrap();
+        let FieldValue::Array(deaths) = headers.get("x-death").unwrap().to_owned() else {
+            panic!("x-death is no array");
+        };
+        let text = |value: Option<&FieldValue>| match value {
+            Some(FieldValue::LongStr(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            other => panic!("{other:?}"),
+        };
+        let row = |death: &FieldValue| match death {
+            FieldValue::Table(death) => {
+                let count = death.get("count").and_then(FieldValue::as_integer).unwrap();
+                (text(death.get("queue")), text(death.get("reason")), count)
+            }
+            other => panic!("{other:?}"),
+        };
+        deaths.iter().map(row).collect()
+    }
+
+    #[test]
+    fn deaths_from_before_they_were_counted_are_merged() {
+        let row = |queue: &str, reason: &str, count| (queue.to_owned(), reason.to_owned(), count);
+        let uncounted = ["q", "a", "q", "a", "q"].map(|queue| death(queue, "expired", None));
+        let expected = [row("q", "expired", 4), row("a", "expired", 2)];
+        assert_eq!(deaths_after(uncounted.to_vec()), expected);
+        let counted = vec![death("a", "rejected", None), death("q", "expired", Some(7))];
+        let expected = [row("q", "expired", 8), row("a", "rejected", 1)];
+        assert_eq!(deaths_after(counted), expected);
+        let alone = vec![death("q", "expired", None)];
+        assert_eq!(deaths_after(alone), [row("q", "expired", 1)]);
+    }
+
+    #[test]
+    fn what_clients_write_is_no_automatic_cycle() {
+        let cycle = |deaths: Vec<FieldValue>| {
+            let headers = FieldTable(vec![("x-death".to_owned(), FieldValue::Array(deaths))]);
+            let properties =
+                BasicProperties { headers: Some(headers), ..BasicProperties::default() };
+            let mut raw = Vec::new();
+            properties.encode(&mut raw);
+            let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+            builder.finish().0.died_in_cycle("q")
+        };
+        assert!(cycle(vec![death("a", "expired", None), death("q", "maxlen", None)]));
+        assert!(!cycle(vec![FieldValue::I64(1), death("q", "maxlen", None)]));
+        assert!(cycle(vec![death("q", "maxlen", None), FieldValue::I64(1)]));
+    }
+
+    #[test]
+    fn bcc_keys_are_not_in_the_record() {
+        let keys = |key: &str| FieldValue::Array(vec![long_string(key)]);
+        let headers =
+            FieldTable(vec![("CC".to_owned(), keys("copy")), ("BCC".to_owned(), keys("blind"))]);
+        let properties = BasicProperties { headers: Some(headers), ..BasicProperties::default() };
+        let mut raw = Vec::new();
+        properties.encode(&mut raw);
+        let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+        let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
+        let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
+        let letter = builder.finish().0.bury(&burial).message;
+        let Some(FieldValue::Array(deaths)) =
+            letter.headers().unwrap().get("x-death").map(|value| value.to_owned())
+        else {
+            panic!("x-death is no array");
+        };
+        let FieldValue::Table(death) = &deaths[0] else { panic!("a death is no table") };
+        let expected = FieldValue::Array(vec![long_string("key"), long_string("copy")]);
+        assert_eq!(death.get("routing-keys"), Some(&expected));
+    }
 
     #[test]
     fn binary_properties_survive_death() {

@@ -5,7 +5,6 @@ use std::sync::MutexGuard;
 use super::consumers::Turn;
 use super::entries::Entries;
 use super::messages::{Body, Head, Messages, Slot};
-use super::reading::Dying;
 use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
 use crate::error::{Refusal, RefusalKind};
@@ -38,13 +37,15 @@ impl DeathReason {
     }
 }
 
-/// A message that left a queue with a dead-letter exchange.
+/// A message that died in a queue with a dead-letter exchange.
 #[derive(Debug)]
 pub struct Death {
-    /// The message as it was.
-    pub message: Message,
+    /// Its place, where it is until it has arrived elsewhere; none if the queue never took it.
+    pub(crate) seq: Option<Seq>,
+    /// The message as it was, if it is in memory.
+    pub(crate) message: Option<Message>,
     /// Why.
-    pub reason: DeathReason,
+    pub(crate) reason: DeathReason,
 }
 
 /// What became of a publish.
@@ -89,13 +90,13 @@ pub struct Batch<'a> {
     pub(super) context: Context<'a>,
     pub(super) entries: Entries,
     pub(super) effects: Effects,
-    /// What goes to the dead-letter exchange, in order.
-    pub(super) dying: Vec<(Dying, DeathReason)>,
     pub(super) bytes_before: u64,
     /// Nothing of the batch is durable before this.
     pub(super) least: Position,
     /// What was read back was of no use.
     pub(super) stalled: bool,
+    /// What is published leaves another queue in the same group of the log.
+    pub(super) moved: bool,
 }
 
 impl<'a> Batch<'a> {
@@ -108,9 +109,9 @@ impl<'a> Batch<'a> {
             bytes_before: queue.messages.bytes(),
             entries: Entries::new(handle.spec.id),
             effects: Effects::default(),
-            dying: Vec::new(),
             least: Position::START,
             stalled: false,
+            moved: false,
             handle,
             queue,
             context,
@@ -142,7 +143,7 @@ impl<'a> Batch<'a> {
         self.queue.used_at = self.context.now;
     }
 
-    pub(super) fn is_durable(&self, message: &Message) -> bool {
+    fn is_durable(&self, message: &Message) -> bool {
         message.persistent && self.handle.is_durable()
     }
 
@@ -154,13 +155,9 @@ impl<'a> Batch<'a> {
         }
         let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
-        if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
-            // A consumer that waits makes room first.
-            self.dispatch();
-        }
-        if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
+        if overflow != Overflow::DropHead && self.has_no_room(size) {
             if overflow == Overflow::RejectPublishDlx {
-                self.dead_letter(Dying::Message(message), DeathReason::Maxlen);
+                self.bury_refused(message);
             }
             return Publish::Rejected;
         }
@@ -207,12 +204,24 @@ impl<'a> Batch<'a> {
         message.expires_at(now).min(of_queue.unwrap_or(Timestamp::NEVER))
     }
 
+    /// Whether a body of `size` goes beyond a limit.
+    pub(super) fn has_no_room(&mut self, size: u64) -> bool {
+        if !self.is_over_limit(1, size) {
+            return false;
+        }
+        // A consumer that waits makes room first.
+        self.dispatch();
+        self.is_over_limit(1, size)
+    }
+
     fn is_over_limit(&self, more: u64, more_bytes: u64) -> bool {
         let settings = &self.queue.settings;
         let messages = &self.queue.messages;
         let over = |limit: Option<u64>, have: u64| limit.is_some_and(|limit| have > limit);
-        over(settings.max_length, messages.ready() as u64 + more)
-            || over(settings.max_length_bytes, messages.ready_bytes() + more_bytes)
+        // Dead messages that nobody takes count as in RabbitMQ, or they would have no bound.
+        let (waiting, waiting_bytes) = messages.waiting();
+        over(settings.max_length, (messages.ready() + waiting) as u64 + more)
+            || over(settings.max_length_bytes, messages.ready_bytes() + waiting_bytes + more_bytes)
     }
 
     fn drop_over_limit(&mut self) {
@@ -228,28 +237,6 @@ impl<'a> Batch<'a> {
         let Some(slot) = self.take_head() else { return false };
         self.bury(slot, DeathReason::Maxlen);
         true
-    }
-
-    /// Writes down that a message is gone for good.
-    pub(super) fn forget(&mut self, slot: &Slot) {
-        if slot.durable {
-            self.entries.settle(slot.seq);
-        }
-    }
-
-    /// A message died: it is gone, or goes to the dead-letter exchange.
-    pub(super) fn bury(&mut self, slot: Slot, reason: DeathReason) {
-        if self.queue.settings.dead_letter_exchange.is_some() {
-            self.dying.push((Dying::Slot(slot), reason));
-        } else {
-            self.forget(&slot);
-        }
-    }
-
-    fn dead_letter(&mut self, dying: Dying, reason: DeathReason) {
-        if self.queue.settings.dead_letter_exchange.is_some() {
-            self.dying.push((dying, reason));
-        }
     }
 
     /// Settles deliveries; those that are settled already are passed over.
@@ -389,7 +376,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn settle_marks(&mut self) {
         let through = self.queue.messages.redelivered_through();
         self.queue.delivered.polled = false;
-        if self.queue.messages.unreadable() > 0 {
+        if self.queue.messages.unreadable() > 0 || self.queue.messages.leaving() > 0 {
             // It is out of the queue but still in the log, and may have been delivered.
             return;
         }

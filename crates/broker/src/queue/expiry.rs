@@ -39,8 +39,12 @@ impl Batch<'_> {
         order.sort_unstable_by_key(|(slot, _)| slot.seq);
         let mut unspill = Vec::new();
         for (slot, is_stored) in order {
-            if !is_stored || self.queue.settings.dead_letter_exchange.is_some() {
+            if !is_stored {
                 self.bury(slot, reason);
+                continue;
+            }
+            if self.has_dead_letters() {
+                self.depart(slot, reason, spilled);
                 continue;
             }
             if spilled {
@@ -70,7 +74,8 @@ impl Batch<'_> {
     pub(super) fn alarm(&self) -> Option<Timestamp> {
         let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
         let messages = &self.queue.messages;
-        let at = messages.next_expiry().min(messages.next_late()).min(lease);
+        let at = messages.next_expiry().min(messages.next_late()).min(messages.next_retry());
+        let at = at.min(lease);
         (at != Timestamp::NEVER).then_some(at)
     }
 }

@@ -46,7 +46,6 @@ impl<'a> Batch<'a> {
         if self.is_due() {
             self.expire();
         }
-        self.lay_out_the_dead();
         self.ask_ahead();
     }
 

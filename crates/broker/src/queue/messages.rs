@@ -3,13 +3,14 @@
 //! comes.
 //!
 //! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
-//! in `unacked`. In a level every seq in `returned` is smaller than every one in `fresh`, and those
+//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than every one in `fresh`, and those
 //! are smaller than the others, so a message that comes back is delivered again from its original
 //! place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have their message in memory;
 //! one without stands in `returned` or `unacked`, and is durable.
 
 mod bound;
 mod late;
+mod leaving;
 mod level;
 mod paging;
 mod places;
@@ -29,6 +30,7 @@ use bound::ExpiryBound;
 use late::Late;
 #[cfg(test)]
 pub(super) use late::Place;
+use leaving::Departures;
 use level::Level;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
@@ -192,6 +194,7 @@ pub(super) struct Messages {
     slots: usize,
     away: Away,
     late: Late,
+    departures: Departures,
     scan: Option<Scan>,
     /// Grows when places move in a way that makes an answer under way stale.
     epoch: u64,
@@ -214,6 +217,7 @@ impl Messages {
             slots: 0,
             away: Away::default(),
             late: Late::default(),
+            departures: Departures::default(),
             scan: None,
             epoch: 0,
             unreadable: 0,

@@ -7,6 +7,7 @@
 mod batch;
 mod configure;
 mod consumers;
+mod dying;
 mod entries;
 mod expiry;
 mod finish;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub use finish::{Effects, Finished, finish_all};
+pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
 use entries::Delivered;
@@ -85,6 +87,8 @@ pub struct Counts {
     pub unacked: usize,
     /// Consumers.
     pub consumers: usize,
+    /// Dead messages that are not in their dead-letter queues yet.
+    pub leaving: usize,
     /// Messages that were taken out because the log could not give them back.
     pub unreadable: u64,
 }
@@ -150,6 +154,7 @@ impl QueueHandle {
             ready: state.messages.ready(),
             unacked: state.messages.unacked(),
             consumers: state.consumers.len(),
+            leaving: state.messages.leaving(),
             unreadable: state.messages.unreadable(),
         }
     }
@@ -199,7 +204,7 @@ impl QueueHandle {
             fetched = context.log.fetch(self.spec.id, &wanted.ranges, most);
         }
         let scan = scan.map(|(scan, ranges)| {
-            let found = context.log.fetch(self.spec.id, &ranges, reading::READ_LOCKED);
+            let found = context.log.fetch(self.spec.id, &ranges, READ_LOCKED);
             (scan, ranges, found)
         });
         let mut batch = self.lock(context);

@@ -2,24 +2,15 @@
 //! somebody reads them ahead.
 
 use super::Batch;
-use super::batch::{Death, DeathReason};
-use super::messages::{Body, Head, Scan, Slot, Wanted};
-use crate::ids::Seq;
+use super::messages::{Head, Scan, Slot, Wanted};
 use crate::log::{Fetched, SeqRange};
-use crate::message::Message;
 
 /// How much of what consumers get next is kept in memory, in bytes, where the window allows it.
 const READ_AHEAD: usize = 1 << 20;
 /// How much is kept without a consumer, once the head was read back.
 const READ_HEAD: usize = 64 << 10;
 /// How much is read at once while the queue is locked.
-pub(super) const READ_LOCKED: usize = 256 << 10;
-
-/// A message that is dead, or its place, if it must be read back first.
-pub(super) enum Dying {
-    Message(Message),
-    Slot(Slot),
-}
+pub(crate) const READ_LOCKED: usize = 256 << 10;
 
 impl Batch<'_> {
     /// How much to read ahead, in bytes.
@@ -119,66 +110,6 @@ impl Batch<'_> {
                     }
                 }
             }
-        }
-    }
-
-    /// Messages by their places, in that order.
-    fn read(&self, seqs: &[Seq]) -> Vec<Option<Message>> {
-        let mut messages = vec![None; seqs.len()];
-        let mut at = 0;
-        while at < seqs.len() {
-            let mut ranges = Vec::new();
-            seqs[at..].iter().for_each(|seq| SeqRange::push(&mut ranges, *seq));
-            let fetched = self.context.log.fetch(self.handle.spec.id, &ranges, READ_LOCKED);
-            let last = fetched.last().map(|last| last.seq);
-            let looked_at = seqs[at..].iter().position(|seq| Some(*seq) == last);
-            let Some(looked_at) = looked_at else { break };
-            let mut answers = fetched.into_iter().peekable();
-            for (seq, message) in seqs[at..].iter().zip(&mut messages[at..]) {
-                let answer = answers.next_if(|answer| answer.seq == *seq);
-                *message = answer.and_then(|answer| answer.message).map(|(message, _)| message);
-            }
-            at += looked_at + 1;
-        }
-        messages
-    }
-
-    /// Writes down who died, and reads back whom memory does not hold. What cannot be read stays in
-    /// the log.
-    pub(super) fn lay_out_the_dead(&mut self) {
-        if self.dying.is_empty() {
-            return;
-        }
-        let away = |(dying, _): &(Dying, DeathReason)| match dying {
-            Dying::Slot(slot) if !slot.is_here() => Some(slot.seq),
-            _ => None,
-        };
-        let away: Vec<Seq> = self.dying.iter().filter_map(away).collect();
-        let mut read = self.read(&away).into_iter();
-        for (dying, reason) in std::mem::take(&mut self.dying) {
-            let message = match dying {
-                Dying::Message(message) => message,
-                Dying::Slot(slot) => {
-                    if !slot.is_here() {
-                        let Some(message) = read.next().flatten() else {
-                            self.queue.messages.note_unreadable();
-                            continue;
-                        };
-                        if self.is_durable(&message) {
-                            self.entries.settle_place(slot.seq);
-                        } else {
-                            let place = [SeqRange::one(slot.seq)];
-                            self.context.log.unspill(self.handle.spec.id, &place);
-                        }
-                        message
-                    } else {
-                        self.forget(&slot);
-                        let Body::Here(message) = slot.body else { continue };
-                        message
-                    }
-                }
-            };
-            self.effects.deaths.push(Death { message, reason });
         }
     }
 }

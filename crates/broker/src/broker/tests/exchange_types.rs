@@ -31,10 +31,6 @@ impl World {
         outgoing.push(message, &route, 0);
         self.broker.flush(&mut outgoing, self.now);
     }
-
-    fn drain(&self, queue: &str) -> Vec<String> {
-        std::iter::from_fn(|| self.get(queue)).collect()
-    }
 }
 
 fn queue(name: &str) -> Destination {

@@ -161,7 +161,7 @@ impl Messages {
 
     /// Whether there are spilled messages.
     pub(in crate::queue) fn has_spilled(&self) -> bool {
-        self.away.spilled
+        self.away.spilled || self.departures.has_spilled()
     }
 
     /// The memory of what is known of places.
