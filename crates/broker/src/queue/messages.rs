@@ -13,6 +13,7 @@ mod late;
 mod leaving;
 mod level;
 mod paging;
+mod parking;
 mod places;
 mod scan;
 mod taking;

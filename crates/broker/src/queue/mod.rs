@@ -11,6 +11,7 @@ mod dying;
 mod entries;
 mod expiry;
 mod finish;
+mod groups;
 mod messages;
 mod reading;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
 use entries::Delivered;
+use groups::Groups;
 use messages::Messages;
 
 use crate::definitions::{QueueSettings, QueueSpec};
@@ -62,6 +64,8 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    /// With `x-message-group-header`.
+    groups: Option<Box<Groups>>,
 }
 
 /// A queue that others hold on to.
@@ -105,6 +109,7 @@ impl QueueHandle {
             deleted_at: Position::START,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {
             spec,

@@ -63,6 +63,11 @@ impl Level {
             self.returned_bytes -= slot.size() as u64;
             return Some(slot);
         }
+        self.pop_fresh()
+    }
+
+    /// Takes the first slot of those that were not out yet.
+    pub(super) fn pop_fresh(&mut self) -> Option<Slot> {
         let slot = self.fresh.pop_front()?;
         self.fresh_bytes -= slot.size() as u64;
         if self.gone > 0 {
