@@ -45,7 +45,9 @@ fn queue(name: &str) -> Destination {
 fn what_is_bound_gets_the_past_once() {
     let world = World::new();
     world.exchange_of("x", "x-recent-history");
-    ["early", "late", "q"].map(|name| world.declare(name, true, &[]));
+    for name in ["early", "late", "q"] {
+        world.declare(name, true, &[]);
+    }
     world.bind_by("x", queue("early"), "");
     (0..25).for_each(|number| world.send("x", &number.to_string()));
     world.bind_by("x", queue("late"), "");
