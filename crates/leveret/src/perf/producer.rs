@@ -1,5 +1,8 @@
 //! The publishing thread: writes prebuilt messages as fast as the socket takes them, as the rate
 //! asks, or as the confirm window allows.
+//!
+//! Invariant: with a rate, a message's stamp is when it was due, however late the socket or the
+//! window let it go, and each message that was due before the end is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// When messages are due.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    start_ns: f64,
+    start_ns: u64,
     interval_ns: f64,
 }
 
@@ -24,18 +27,18 @@ impl Pace {
     /// `rate` messages a second; `share` of an interval later than the first producer.
     pub(super) fn new(start_ns: u64, rate: f64, share: f64) -> Pace {
         let interval_ns = 1e9 / rate;
-        Pace { start_ns: start_ns as f64 + interval_ns * share, interval_ns }
+        Pace { start_ns: start_ns + (interval_ns * share) as u64, interval_ns }
     }
 
     /// When message number `index` is due, counted from 0.
     fn due_at(&self, index: u64) -> u64 {
-        (self.start_ns + index as f64 * self.interval_ns) as u64
+        self.start_ns + (index as f64 * self.interval_ns) as u64
     }
 
     /// How many messages are due by now.
     fn due_by(&self, now: u64) -> u64 {
-        let elapsed = now as f64 - self.start_ns;
-        if elapsed < 0.0 { 0 } else { (elapsed / self.interval_ns) as u64 + 1 }
+        let elapsed = now.checked_sub(self.start_ns);
+        elapsed.map_or(0, |elapsed| (elapsed as f64 / self.interval_ns) as u64 + 1)
     }
 }
 
@@ -59,15 +62,22 @@ impl Producer {
         shared.clock.sleep_until(shared.start_ns);
         while self.sent < self.limit && !shared.is_stopping() {
             let now = shared.clock.now();
-            if now >= shared.end_ns {
+            let ended = now >= shared.end_ns;
+            if ended && !self.owes() {
                 break;
             }
-            match self.allowed(now) {
+            match self.allowed(now.min(shared.end_ns - 1)) {
+                0 if ended => std::thread::park_timeout(LOOK_EVERY),
                 0 => self.wait(now),
                 count => self.publish(now, count)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether a message is not sent that was due before the end.
+    fn owes(&self) -> bool {
+        self.pace.is_some_and(|pace| pace.due_by(self.shared.end_ns - 1) > self.sent)
     }
 
     /// How many messages may be written now.
