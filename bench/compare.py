@@ -10,7 +10,8 @@ since it stores nothing and has neither acks nor confirms. Both take their turns
 the part. Scenarios are loads of `leveret perf`, probes are loads of crates/client/examples/loads.
 Reported are medians over the rounds with the lowest and highest value, the ratio to RabbitMQ, the
 share of the limit, and the CPU time that the broker itself used (from /proc, generator not
-included; microseconds a message are seconds a million).
+included; microseconds a message are seconds a million). What a broker fails at has no figure, is
+told below the table, and makes the comparison fail at its end, not before.
 
 The sweep is latency over load: first the rate that a broker reaches by itself, then 1,000 messages
 a second and shares of that rate. Latencies with a rate are counted from the time a message was
@@ -246,12 +247,18 @@ def run_turn(make, options, names):
     with fresh(make, options) as broker:
         started = time.monotonic()
         broker.start()
-        turn = {"start_seconds": time.monotonic() - started, "scenarios": {}, "probes": {}}
+        turn = {"start_seconds": time.monotonic() - started, "scenarios": {}, "probes": {},
+                "failures": []}
         for name in names:
-            if name in PROBES:
-                turn["probes"][name] = figures = PROBES[name][1](broker, options)
-            else:
-                turn["scenarios"][name] = figures = run_scenario(broker, options, name)
+            try:
+                if name in PROBES:
+                    turn["probes"][name] = figures = PROBES[name][1](broker, options)
+                else:
+                    turn["scenarios"][name] = figures = run_scenario(broker, options, name)
+            except Failure as failure:
+                print(f"{broker.name:9} {name:15} {failure}", file=sys.stderr, flush=True)
+                turn["failures"].append(f"{name}: {str(failure).splitlines()[0]}")
+                continue
             tell(broker, name, figures)
         return turn
 
@@ -260,10 +267,13 @@ def run_turns(kind, make, options, names):
     """A broker's turn of a round."""
     names = [name for name in names if name in PLAYS.get(kind, names)]
     rest = [name for name in names if name != "footprint"]
-    turn = run_turn(make, options, rest) if rest else {"scenarios": {}, "probes": {}}
+    turn = {"scenarios": {}, "probes": {}, "failures": []}
+    if rest:
+        turn = run_turn(make, options, rest)
     if len(rest) < len(names):
         alone = run_turn(make, options, ["footprint"])
         turn["probes"] |= alone["probes"]
+        turn["failures"] += alone["failures"]
         turn.setdefault("start_seconds", alone["start_seconds"])
     return turn
 
@@ -371,7 +381,8 @@ def sweep_table(turns):
     rows = []
     for kind in SWEEP:
         capacities = {
-            broker: [turn["probes"]["sweep"][kind]["capacity"] for turn in turns[broker]]
+            broker: [turn["probes"]["sweep"][kind]["capacity"] for turn in turns[broker]
+                     if "sweep" in turn["probes"]]
             for broker in players
         }
         rows.append([f"1 KiB, {kind}", "capacity, msg/s",
@@ -386,6 +397,12 @@ def sweep_table(turns):
     return markdown(["load", "measure", *players], rows)
 
 
+def failures_of(turns):
+    """What each broker failed at, in words."""
+    return [f"failed, {broker}: {failure}" for broker, column in turns.items()
+            for turn in column for failure in turn["failures"]]
+
+
 def all_tables(turns, names):
     """Everything as Markdown."""
     found = [table(turns, names)]
@@ -395,6 +412,9 @@ def all_tables(turns, names):
         )
     if "sweep" in names:
         found.append(sweep_table(turns))
+    failures = failures_of(turns)
+    if failures:
+        found.append("\n".join(f"- {failure}" for failure in failures))
     return "\n\n".join(found)
 
 
@@ -459,7 +479,7 @@ def main():
             "turns": turns,
         }
         pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    return 1 if failures_of(turns) else 0
 
 
 if __name__ == "__main__":

@@ -118,10 +118,9 @@ def rate_targets(results):
             "CPU": quotient(ours, results.durable(storage.TRANSIENT, scenario)),
         }
         shares = {name: found for name, found in shares.items() if found is not None}
-        if shares:
-            told = ", ".join(f"{percent(found)} of the {name}" for name, found in shares.items())
-            best = max(shares.values())
-            yield title, f"of what binds ({told})", best, 0.7, True, percent
+        told = ", ".join(f"{percent(found)} of the {name}" for name, found in shares.items())
+        best = max(shares.values(), default=None)
+        yield title, f"of what binds ({told or 'disk or CPU'})", best, 0.7, True, percent
 
 
 def latency_targets(results):
@@ -168,21 +167,23 @@ def other_targets(results):
         title = compare.SCENARIOS[scenario][0]
         yield title, "of the rate of one queue", quotient(rate, base), 0.75, True, percent
     for what, title in (("fill", "backlog, filled"), ("drain", "backlog, drained")):
-        tenths = results.tenths(what)
-        if tenths:
-            yield title, "last tenth : first", quotient(tenths[-1], tenths[0]), 0.75, True, percent
+        tenths = results.tenths(what) or [None]
+        found = quotient(tenths[-1], tenths[0])
+        yield title, "last tenth : first", found, 0.75, True, percent
 
 
 def rows(compared, stored):
-    """Scenario, measure, target, figure, and whether it is met; for a table or for JSON."""
+    """Scenario, measure, target, figure, and whether it is met; for a table or for JSON. What was
+    not measured has its row, too."""
     results = Results(compared, stored)
     for targets in (rate_targets, latency_targets, other_targets):
         for title, measure, value, bound, more, show in targets(results):
+            target = f"{'≥' if more else '≤'} {show(bound)}"
             if value is None:
+                yield [title, measure, target, "–", "not measured"]
                 continue
             met = value >= bound if more else value <= bound
-            sign = "≥" if more else "≤"
-            yield [title, measure, f"{sign} {show(bound)}", show(value), "met" if met else "MISSED"]
+            yield [title, measure, target, show(value), "met" if met else "MISSED"]
 
 
 def table(compared, stored):
