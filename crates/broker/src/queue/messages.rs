@@ -11,6 +11,7 @@
 mod late;
 mod leaving;
 mod level;
+mod looking;
 mod paging;
 mod places;
 mod scan;
@@ -26,9 +27,11 @@ use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
 use crate::message::Message;
 
 use late::Late;
-pub(super) use late::Place;
+pub(crate) use late::Place;
 use leaving::Departures;
 use level::Level;
+pub use looking::Cursor;
+pub(crate) use looking::Seen;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
 pub(super) use scan::Scan;
