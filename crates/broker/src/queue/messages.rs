@@ -3,10 +3,11 @@
 //! comes.
 //!
 //! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
-//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than every one in `fresh`, and those
-//! are smaller than the others, so a message that comes back is delivered again from its original
-//! place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have their message in memory;
-//! one without stands in `returned` or `unacked`, and is durable.
+//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than
+//! every one in `fresh`, and those are smaller than the others, so a message that comes back is
+//! delivered again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and
+//! `behind` have their message in memory; one without stands in `returned`, in `unacked` or among
+//! the leaving, and is durable.
 
 mod late;
 mod leaving;
