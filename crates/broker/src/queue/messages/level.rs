@@ -1,8 +1,8 @@
 //! The ready messages of one priority in order.
 //!
 //! Invariants: `returned`, `fresh` and `stored` follow each other; each seq in `behind` is larger
-//! than the first one in `stored`, and `behind` is empty where that is. A slot that was taken out of
-//! the middle of `fresh` leaves a [`Body::Gone`] there, of which there are at most as many as of
+//! than the first one in `stored`, and `behind` is empty where that is. A slot that was taken out
+//! of the middle of `fresh` leaves a [`Body::Gone`] there, of which there are at most as many as of
 //! others (and a few); none stands at either end.
 
 use std::collections::{BTreeMap, VecDeque};
