@@ -91,8 +91,8 @@ fn another_format_is_refused_and_told() {
     let other = Container { magic: MANIFEST_FILE.magic, format: MANIFEST_FORMAT + 1 };
     other.replace(&disk, MANIFEST, b"who knows").unwrap();
     let error = Manifest::read(&disk).unwrap_err();
-    assert!(matches!(error, ManifestError::Format { found: 2, known: 1, .. }));
-    let text = "manifest has format 2, and this version of Leveret reads format 1 only: use the \
+    assert!(matches!(error, ManifestError::Format { found: 3, known: 2, .. }));
+    let text = "manifest has format 3, and this version of Leveret reads format 2 only: use the \
                 version that wrote it, or a newer one";
     assert_eq!(error.to_string(), text);
 }
