@@ -159,6 +159,7 @@ fn options(config: &Config) -> Options {
         consumers_per_channel_max: config.consumers_per_channel_max,
         transaction_max_bytes: config.transaction_max_bytes,
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),
+        load_definitions: config.load_definitions,
         backlog: config.tcp_backlog,
         nodelay: config.tcp_nodelay,
         store: StoreOptions {

@@ -43,6 +43,8 @@ pub struct Options {
     pub transaction_max_bytes: usize,
     /// Messages in memory from which on publishers are blocked.
     pub memory_high_watermark_bytes: u64,
+    /// A definitions file to take over at the start.
+    pub load_definitions: Option<PathBuf>,
     /// The listen backlog.
     pub backlog: u32,
     /// TCP_NODELAY.
@@ -98,6 +100,7 @@ impl Default for Options {
             consumers_per_channel_max: 65_536,
             transaction_max_bytes: 256 << 20,
             memory_high_watermark_bytes: 4 << 30,
+            load_definitions: None,
             backlog: 4096,
             nodelay: true,
             store: StoreOptions::default(),

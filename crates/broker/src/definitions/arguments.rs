@@ -392,3 +392,6 @@ pub(crate) fn consumer_priority(
     }
     Ok(priority)
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,6 +232,12 @@ keys! {
     default_vhost: String = "default_vhost", default "/", aliases &["RABBITMQ_DEFAULT_VHOST"];
     reload false
 
+    /// A file of definitions, as RabbitMQ exports them, that is taken over at each start: what is
+    /// missing is added; users, policies and limits are replaced. The broker does not start if an
+    /// entry is wrong.
+    load_definitions: Option<PathBuf> = "load_definitions", default "none";
+    reload false
+
     /// The product name announced to clients.
     /// Some clients, such as kombu, change their behaviour if it is RabbitMQ.
     product: String = "product", default "Leveret";
