@@ -26,10 +26,10 @@ pub use tail::{QueueTail, TailEntry};
 pub const MANIFEST: &str = "manifest";
 
 /// The format of the manifest that this version writes, and the only one that it reads.
-pub const MANIFEST_FORMAT: u16 = 1;
+pub const MANIFEST_FORMAT: u16 = 2;
 
 /// The format of a definitions file that this version writes, and the only one that it reads.
-pub const DEFINITIONS_FORMAT: u16 = 1;
+pub const DEFINITIONS_FORMAT: u16 = 2;
 
 const MANIFEST_FILE: Container = Container { magic: *b"LVRTMANI", format: MANIFEST_FORMAT };
 const DEFINITIONS_FILE: Container = Container { magic: *b"LVRTDEFS", format: DEFINITIONS_FORMAT };

@@ -52,7 +52,7 @@ impl Broker {
         death: &Death,
         now: Timestamp,
     ) -> Vec<(Arc<QueueHandle>, Message)> {
-        let settings = &queue.spec.settings;
+        let settings = queue.settings();
         let topology = self.topology();
         let (Some(exchange), Some(vhost)) =
             (&settings.dead_letter_exchange, topology.vhosts.get(&queue.spec.vhost))

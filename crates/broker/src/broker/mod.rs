@@ -4,7 +4,9 @@ mod bindings;
 mod consuming;
 mod dead_letter;
 mod exchanges;
+mod import;
 mod loading;
+mod policies;
 mod publishing;
 mod queues;
 mod recovery;
@@ -28,6 +30,8 @@ use crate::queue::{Context, Death, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use exchanges::ExchangeRequest;
+pub use import::{ImportError, Imported};
+pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
 pub use queues::{DropReason, QueueDeclared, QueueRequest};
 pub use reply_to::{REPLY_TO, REPLY_TO_PREFIX};

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, MutexGuard};
 
+use super::policies::check_queue_limit;
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
-use crate::definitions::{COMPARED, Command, Flags, QueueArguments, QueueSpec};
+use crate::definitions::{COMPARED, Command, Flags, QueueSettings, QueueSpec};
 use crate::definitions::{check_arguments, check_flag};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId, Timestamp};
@@ -140,7 +141,7 @@ impl Broker {
             auto_delete: request.auto_delete,
         };
         let resource = Resource::Queue(&name, &who.vhost);
-        let settings = QueueArguments::read(&request.arguments, resource, flags)?;
+        QueueSettings::check(&request.arguments, resource, flags)?;
         Ok(QueueSpec {
             id: QueueId(self.new_id()),
             vhost: who.vhost.clone(),
@@ -149,7 +150,6 @@ impl Broker {
             auto_delete: request.auto_delete,
             owner: request.exclusive.then_some(who.connection),
             arguments: request.arguments.clone(),
-            settings,
         })
     }
 
@@ -161,10 +161,12 @@ impl Broker {
         now: Timestamp,
     ) -> Result<QueueDeclared, Refusal> {
         let writer = self.write();
-        if let Some(found) = self.vhost(who)?.queues.get(&spec.name) {
+        let vhost = self.vhost(who)?;
+        if let Some(found) = vhost.queues.get(&spec.name) {
             check_same(found, who, request)?;
             return Ok(self.declared(found, self.defined(), now));
         }
+        check_queue_limit(&vhost, &spec.name)?;
         let name = spec.name.clone();
         let durable = spec.durable && spec.owner.is_none();
         let (_, position) = self.apply(&writer, &Command::DeclareQueue(spec), durable);

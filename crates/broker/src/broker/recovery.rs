@@ -24,6 +24,12 @@ impl Broker {
             // What that leaves without a use went by a command of its own.
             topology.apply(command);
         }
+        for vhost in topology.vhosts.values() {
+            for queue in vhost.queues.values() {
+                // Policies may have come after the queue.
+                queue.start_with(vhost.policies.settings(&queue.spec, &queue.declared));
+            }
+        }
         let queues = topology.vhosts.values().flat_map(|vhost| vhost.queues.values());
         let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
             queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
@@ -42,6 +48,7 @@ impl Broker {
         for queue in queues.values() {
             let mut batch = queue.lock(broker.context(now));
             batch.touch();
+            batch.bound_expiry();
             broker.finished(queue, batch.finish(), now);
         }
         broker

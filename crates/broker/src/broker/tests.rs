@@ -1,6 +1,8 @@
 //! The broker on a log that keeps messages: what is appended together, what a restart gives back,
 //! and who is read to.
 
+mod policies;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 

@@ -1,7 +1,7 @@
 //! A queue's arguments: checked as RabbitMQ checks them, and turned into settings.
 
-use serde::{Deserialize, Serialize};
-
+use super::retry;
+use super::{DeadLetterStrategy, Deduplication, Overflow, QueueSettings};
 use crate::error::{Refusal, Resource};
 use crate::ids::Name;
 use crate::message::{FieldTable, FieldValue};
@@ -9,48 +9,8 @@ use crate::message::{FieldTable, FieldValue};
 /// RabbitMQ's longest timer, in milliseconds: ten years.
 pub(crate) const TIMER_MAX_MS: i64 = 10 * 365 * 86_400_000;
 
-/// What to do with a message for which a length limit leaves no room (RabbitMQ: Queue Length
-/// Limit).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Overflow {
-    /// Drop or dead-letter the oldest.
-    #[default]
-    DropHead,
-    /// Refuse the new one (a negative confirm).
-    RejectPublish,
-    /// Refuse the new one, and dead-letter it.
-    RejectPublishDlx,
-}
-
-/// The effective settings of a queue.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct QueueArguments {
-    /// Deleted after this time without use, in milliseconds.
-    pub expires_ms: Option<u64>,
-    /// How long a message may wait, in milliseconds.
-    pub message_ttl_ms: Option<u64>,
-    /// Most ready messages.
-    pub max_length: Option<u64>,
-    /// Most bytes of ready bodies.
-    pub max_length_bytes: Option<u64>,
-    /// Highest priority; 0 is a queue without priorities.
-    pub max_priority: u8,
-    /// What to do at a length limit.
-    pub overflow: Overflow,
-    /// Where dead letters go.
-    pub dead_letter_exchange: Option<Name>,
-    /// Their routing key instead of their own.
-    pub dead_letter_routing_key: Option<Name>,
-    /// Only one consumer at a time gets messages.
-    pub single_active_consumer: bool,
-    /// A message that came back more often than this is dead (quorum queues).
-    pub delivery_limit: Option<u64>,
-    /// Declared as a quorum queue.
-    pub quorum: bool,
-}
-
 /// The arguments that a repeated declare must agree on.
-pub(crate) const COMPARED: [&str; 18] = [
+pub(crate) const COMPARED: [&str; 28] = [
     "x-expires",
     "x-message-ttl",
     "x-dead-letter-exchange",
@@ -69,7 +29,22 @@ pub(crate) const COMPARED: [&str; 18] = [
     "x-quorum-initial-group-size",
     "x-delivery-limit",
     "x-queue-leader-locator",
+    "x-consumer-timeout",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    "x-delayed-retry-backoff",
+    "x-delayed-retry-jitter",
+    "x-message-group-header",
+    "x-message-deduplication",
+    "x-cache-size",
+    "x-cache-ttl",
 ];
+
+/// How many headers a queue with deduplication remembers, if it does not say.
+const CACHE_SIZE: u64 = 128;
+/// And at most.
+const CACHE_SIZE_MAX: u64 = 10_000_000;
 
 /// Known arguments that a classic queue does not take.
 const NOT_CLASSIC: [&str; 8] = [
@@ -101,17 +76,18 @@ pub(crate) struct Flags {
     pub(crate) auto_delete: bool,
 }
 
-struct Reader<'a> {
-    arguments: &'a FieldTable,
-    queue: Resource<'a>,
+/// A table of arguments with the queue that it is of.
+pub(super) struct Reader<'a> {
+    pub(super) arguments: &'a FieldTable,
+    pub(super) queue: Resource<'a>,
 }
 
 impl Reader<'_> {
-    fn invalid(&self, name: &str, reason: impl std::fmt::Display) -> Refusal {
+    pub(super) fn invalid(&self, name: &str, reason: impl std::fmt::Display) -> Refusal {
         Refusal::precondition(format!("invalid arg '{name}' for {}: {reason}", self.queue))
     }
 
-    fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
+    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.arguments.get(name) else { return Ok(None) };
         match value.as_integer() {
             Some(number) => Ok(Some(number)),
@@ -122,7 +98,7 @@ impl Reader<'_> {
         }
     }
 
-    fn natural(&self, name: &str) -> Result<Option<u64>, Refusal> {
+    pub(super) fn natural(&self, name: &str) -> Result<Option<u64>, Refusal> {
         match self.integer(name)? {
             Some(number) if number < 0 => {
                 Err(self.invalid(name, format!("{{value_negative,{number}}}")))
@@ -131,7 +107,7 @@ impl Reader<'_> {
         }
     }
 
-    fn timer(&self, name: &str) -> Result<Option<u64>, Refusal> {
+    pub(super) fn timer(&self, name: &str) -> Result<Option<u64>, Refusal> {
         match self.integer(name)? {
             Some(number) if number > TIMER_MAX_MS => {
                 Err(self.invalid(name, format!("{{value_too_large,{number}}}")))
@@ -153,7 +129,7 @@ impl Reader<'_> {
     }
 
     /// One of a few words; `wrong` renders the reason for another one.
-    fn word(
+    pub(super) fn word(
         &self,
         name: &str,
         words: &[&str],
@@ -231,8 +207,8 @@ impl Reader<'_> {
         Ok(kind.unwrap_or_else(|| "classic".to_owned()))
     }
 
-    /// Whether the flags and arguments fit the queue type; whether that is quorum.
-    fn check_type(&self, kind: &str, flags: Flags) -> Result<bool, Refusal> {
+    /// Whether the flags and arguments fit the queue type.
+    fn check_type(&self, kind: &str, flags: Flags) -> Result<(), Refusal> {
         if kind == "stream" {
             self.check_flags(flags)?;
             let text = format!("queue type 'stream' is not offered yet, for {}", self.queue);
@@ -252,7 +228,7 @@ impl Reader<'_> {
                 return Err(self.foreign(name, kind));
             }
         }
-        Ok(quorum)
+        Ok(())
     }
 
     fn check_flags(&self, flags: Flags) -> Result<(), Refusal> {
@@ -271,17 +247,24 @@ impl Reader<'_> {
         Ok(limit.and_then(|limit| u64::try_from(limit).ok()))
     }
 
-    /// What only says something once queues are replicated.
-    fn quorum_only(&self) -> Result<(), Refusal> {
+    fn initial_group_size(&self) -> Result<(), Refusal> {
         let name = "x-quorum-initial-group-size";
         if self.natural(name)? == Some(0) {
             return Err(self.invalid(name, "{value_zero,0}"));
         }
-        let words = ["at-most-once", "at-least-once"];
-        let wrong = |_: &str| "invalid_dlx_strategy".to_owned();
-        self.word("x-dead-letter-strategy", &words, wrong).map(drop)
+        Ok(())
     }
 
+    fn strategy(&self) -> Result<DeadLetterStrategy, Refusal> {
+        let words = ["at-most-once", "at-least-once"];
+        let wrong = |_: &str| "invalid_dlx_strategy".to_owned();
+        Ok(match self.word("x-dead-letter-strategy", &words, wrong)?.as_deref() {
+            Some("at-least-once") => DeadLetterStrategy::AtLeastOnce,
+            _ => DeadLetterStrategy::AtMostOnce,
+        })
+    }
+
+    /// A dead-letter exchange and routing key of a valid type.
     fn dead_letter(&self) -> Result<(Option<Name>, Option<Name>), Refusal> {
         let exchange = self.string("x-dead-letter-exchange", |other| {
             Refusal::precondition(format!(
@@ -290,59 +273,106 @@ impl Reader<'_> {
                 self.queue
             ))
         })?;
-        let key = self.string("x-dead-letter-routing-key", |other| {
-            let reason = format!("{{unacceptable_type,{}}}", other.type_name());
-            self.invalid("x-dead-letter-routing-key", reason)
-        })?;
-        for (name, value) in
-            [("x-dead-letter-exchange", &exchange), ("x-dead-letter-routing-key", &key)]
-        {
-            if value.as_ref().is_some_and(|value| value.len() > 255) {
-                return Err(self.invalid(name, "longer than 255 bytes"));
-            }
-        }
-        if key.is_some() && exchange.is_none() {
-            let reason = "routing_key_but_no_dlx_defined";
-            return Err(self.invalid("x-dead-letter-routing-key", reason));
+        let key = self.short_string("x-dead-letter-routing-key")?;
+        if exchange.as_ref().is_some_and(|exchange| exchange.len() > 255) {
+            return Err(self.invalid("x-dead-letter-exchange", "longer than 255 bytes"));
         }
         Ok((exchange, key))
     }
+
+    fn short_string(&self, name: &str) -> Result<Option<Name>, Refusal> {
+        let text = self.string(name, |other| {
+            self.invalid(name, format!("{{unacceptable_type,{}}}", other.type_name()))
+        })?;
+        if text.as_ref().is_some_and(|text| text.len() > 255) {
+            return Err(self.invalid(name, "longer than 255 bytes"));
+        }
+        Ok(text)
+    }
+
+    fn message_group_header(&self) -> Result<Option<Name>, Refusal> {
+        let name = "x-message-group-header";
+        match self.short_string(name)? {
+            Some(header) if header.is_empty() => Err(self.invalid(name, "empty_header_name")),
+            header => Ok(header),
+        }
+    }
+
+    fn deduplication(&self) -> Result<Option<Deduplication>, Refusal> {
+        let on = self.flag("x-message-deduplication")?;
+        let cache_size = match self.natural("x-cache-size")?.unwrap_or(CACHE_SIZE) {
+            0 => return Err(self.invalid("x-cache-size", "{value_zero,0}")),
+            more if more > CACHE_SIZE_MAX => {
+                let reason = format!("{{max_value_exceeded,{more}}}");
+                return Err(self.invalid("x-cache-size", reason));
+            }
+            size => size,
+        };
+        let cache_ttl_ms = self.timer("x-cache-ttl")?;
+        let words = ["memory", "disk"];
+        let wrong = |_: &str| "invalid_cache_persistence".to_owned();
+        self.word("x-cache-persistence", &words, wrong)?;
+        Ok(on.then_some(Deduplication { cache_size, cache_ttl_ms }))
+    }
+
+    /// What the values say, whatever the queue type and whether they go together.
+    fn settings(&self) -> Result<QueueSettings, Refusal> {
+        let expires_ms = self.expires()?;
+        let message_ttl_ms = self.timer("x-message-ttl")?;
+        let (dead_letter_exchange, dead_letter_routing_key) = self.dead_letter()?;
+        Ok(QueueSettings {
+            expires_ms,
+            message_ttl_ms,
+            max_length: self.natural("x-max-length")?,
+            max_length_bytes: self.natural("x-max-length-bytes")?,
+            max_priority: self.max_priority()?,
+            overflow: self.overflow()?,
+            dead_letter_exchange,
+            dead_letter_routing_key,
+            dead_letter_strategy: self.strategy()?,
+            single_active_consumer: self.flag("x-single-active-consumer")?,
+            delivery_limit: self.delivery_limit()?,
+            quorum: self.queue_type()? == "quorum",
+            delayed_retry: retry::read(self)?,
+            consumer_timeout_ms: self.timer("x-consumer-timeout")?.filter(|millis| *millis > 0),
+            message_group_header: self.message_group_header()?,
+            deduplication: self.deduplication()?,
+        })
+    }
 }
 
-impl QueueArguments {
-    /// Reads a declare's arguments, or says in RabbitMQ's words which one is wrong.
-    pub(crate) fn read(
+impl QueueSettings {
+    /// Checks a declare's arguments, and says in RabbitMQ's words which one is wrong.
+    pub(crate) fn check(
         arguments: &FieldTable,
         queue: Resource<'_>,
         flags: Flags,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<(), Refusal> {
         let reader = Reader { arguments, queue };
         let kind = reader.queue_type()?;
-        let expires_ms = reader.expires()?;
-        let message_ttl_ms = reader.timer("x-message-ttl")?;
-        let (dead_letter_exchange, dead_letter_routing_key) = reader.dead_letter()?;
-        let max_length = reader.natural("x-max-length")?;
-        let max_length_bytes = reader.natural("x-max-length-bytes")?;
-        let max_priority = reader.max_priority()?;
-        let overflow = reader.overflow()?;
+        reader.expires()?;
+        reader.timer("x-message-ttl")?;
+        let (exchange, key) = reader.dead_letter()?;
+        if key.is_some() && exchange.is_none() {
+            let reason = "routing_key_but_no_dlx_defined";
+            return Err(reader.invalid("x-dead-letter-routing-key", reason));
+        }
+        reader.natural("x-max-length")?;
+        reader.natural("x-max-length-bytes")?;
+        reader.max_priority()?;
+        reader.overflow()?;
         reader.retired()?;
-        let single_active_consumer = reader.flag("x-single-active-consumer")?;
-        let quorum = reader.check_type(&kind, flags)?;
-        let delivery_limit = reader.delivery_limit()?;
-        reader.quorum_only()?;
-        Ok(Self {
-            expires_ms,
-            message_ttl_ms,
-            max_length,
-            max_length_bytes,
-            max_priority,
-            overflow,
-            dead_letter_exchange,
-            dead_letter_routing_key,
-            single_active_consumer,
-            delivery_limit,
-            quorum,
-        })
+        reader.flag("x-single-active-consumer")?;
+        reader.check_type(&kind, flags)?;
+        reader.initial_group_size()?;
+        reader.settings()?;
+        retry::check(&reader)
+    }
+
+    /// The settings of arguments that were checked. Those of another version, which this one would
+    /// refuse, set nothing.
+    pub(crate) fn read(arguments: &FieldTable, queue: Resource<'_>) -> Self {
+        Reader { arguments, queue }.settings().unwrap_or_default()
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, Exchange, ExchangeSpec, QueueSpec, Topology, Unused, User, Vhost};
+use super::{
+    Binding, Exchange, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology,
+    Unused, User, UserLimits, Vhost, VhostLimits,
+};
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
 
@@ -27,6 +30,16 @@ pub enum Command {
     Bind(Name, Binding),
     /// Removes a binding.
     Unbind(Name, Binding),
+    /// Adds or replaces a policy.
+    PutPolicy(Name, PolicyKind, Policy),
+    /// Removes a policy.
+    DeletePolicy(Name, PolicyKind, Name),
+    /// Sets what a vhost may have.
+    LimitVhost(Name, VhostLimits),
+    /// Sets what a user may have.
+    LimitUser(Name, UserLimits),
+    /// Sets how much a vhost or a user may publish.
+    SetQuota(QuotaOf, Quota),
 }
 
 /// What a command did that others must act on.
@@ -52,14 +65,20 @@ impl Topology {
                 self.users.insert(user.name.clone(), Arc::new(user.clone()));
             }
             Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
-                let exchange = || Arc::new(Exchange::new(spec.clone()));
+                let policies = vhost.policies.clone();
+                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies));
                 vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
             }),
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
                 applied.unused = vhost.remove_exchange(name);
             }),
             Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| {
-                let queue = || Arc::new(QueueHandle::new(spec.clone()));
+                let policies = vhost.policies.clone();
+                let queue = || {
+                    let queue = QueueHandle::new(spec.clone());
+                    queue.start_with(policies.settings(spec, &queue.declared));
+                    Arc::new(queue)
+                };
                 vhost.queues.entry(spec.name.clone()).or_insert_with(queue);
             }),
             Command::DeleteQueue(vhost, name, id) => self.change(vhost, |vhost| {
@@ -70,6 +89,26 @@ impl Topology {
             Command::Bind(vhost, binding) => self.change(vhost, |vhost| vhost.bind(binding)),
             Command::Unbind(vhost, binding) => self.change(vhost, |vhost| {
                 applied.unused = vhost.unbind(binding);
+            }),
+            Command::PutPolicy(vhost, kind, policy) => self.change(vhost, |vhost| {
+                vhost.policies.put(*kind, policy.clone());
+                vhost.apply_policies();
+            }),
+            Command::DeletePolicy(vhost, kind, name) => self.change(vhost, |vhost| {
+                vhost.policies.delete(*kind, name);
+                vhost.apply_policies();
+            }),
+            Command::LimitVhost(vhost, limits) => self.change(vhost, |vhost| {
+                vhost.limits = *limits;
+            }),
+            Command::LimitUser(user, limits) => {
+                self.user_limits.insert(user.clone(), *limits);
+            }
+            Command::SetQuota(QuotaOf::User(user), quota) => {
+                self.user_quotas.insert(user.clone(), *quota);
+            }
+            Command::SetQuota(QuotaOf::Vhost(vhost), quota) => self.change(vhost, |vhost| {
+                vhost.quota = *quota;
             }),
         }
         applied

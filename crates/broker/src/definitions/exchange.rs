@@ -3,6 +3,7 @@
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
+use super::Policies;
 use crate::error::{Refusal, Resource};
 use crate::ids::Name;
 use crate::message::{FieldTable, FieldValue, Table};
@@ -106,26 +107,40 @@ impl BindingKey {
     }
 }
 
+/// The argument, or without one what policies say.
+fn alternate(spec: &ExchangeSpec, policies: &Policies) -> Option<Name> {
+    match spec.arguments.get("alternate-exchange") {
+        Some(FieldValue::LongStr(name)) => Some(String::from_utf8_lossy(name).into()),
+        _ => policies.for_exchange(&spec.name).alternate_exchange(),
+    }
+}
+
 /// A declared exchange with the bindings that lead out of it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// As declared.
     pub spec: ExchangeSpec,
+    alternate: Option<Name>,
     pub(crate) router: Router,
     pub(crate) outgoing: OrdSet<BindingKey>,
 }
 
 impl Exchange {
-    pub(crate) fn new(spec: ExchangeSpec) -> Self {
-        Self { router: Router::new(spec.kind), outgoing: OrdSet::new(), spec }
+    pub(crate) fn new(spec: ExchangeSpec, policies: &Policies) -> Self {
+        let alternate = alternate(&spec, policies);
+        Self { router: Router::new(spec.kind), outgoing: OrdSet::new(), spec, alternate }
     }
 
-    /// Where a message goes that no binding takes (RabbitMQ: Alternate Exchanges).
+    /// Where a message goes that no binding takes, by argument or policy (RabbitMQ: Alternate
+    /// Exchanges).
     pub(crate) fn alternate(&self) -> Option<Name> {
-        match self.spec.arguments.get("alternate-exchange")? {
-            FieldValue::LongStr(name) => Some(String::from_utf8_lossy(name).into()),
-            _ => None,
-        }
+        self.alternate.clone()
+    }
+
+    /// The same exchange under other policies, if they change it.
+    pub(super) fn under(&self, policies: &Policies) -> Option<Self> {
+        let alternate = alternate(&self.spec, policies);
+        (alternate != self.alternate).then(|| Self { alternate, ..self.clone() })
     }
 
     /// Whether bindings lead out of it.

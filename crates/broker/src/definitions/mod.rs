@@ -1,4 +1,4 @@
-//! What is declared: vhosts, users, exchanges, queues and bindings.
+//! What is declared: vhosts, users, exchanges, queues, bindings, policies and limits.
 //!
 //! Every change is a [`Command`]; applying one to a [`Topology`] is deterministic and gives a new
 //! topology, the old one staying as it was for those who still read it. Names are checked and
@@ -8,16 +8,25 @@ mod arguments;
 mod command;
 mod equivalence;
 mod exchange;
+mod limits;
+mod policy;
 mod queue;
+mod retry;
+mod settings;
 mod snapshot;
 mod topology;
 mod user;
 
 pub(crate) use arguments::{COMPARED, Flags, TIMER_MAX_MS, consumer_priority};
-pub use arguments::{Overflow, QueueArguments};
 pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};
 pub use exchange::{Binding, Exchange, ExchangeSpec};
+pub use limits::{Quota, QuotaOf, UserLimits, VhostLimits};
+pub(crate) use policy::Applying;
+pub use policy::{ApplyTo, Policies, Policy, PolicyKind, PolicyRequest};
 pub use queue::QueueSpec;
+pub use settings::{
+    Backoff, DeadLetterStrategy, Deduplication, DelayedRetry, Overflow, QueueSettings, RetryKind,
+};
 pub use topology::{Topology, Unused, Vhost};
 pub use user::User;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::QueueArguments;
+use super::QueueSettings;
+use crate::error::Resource;
 use crate::ids::{ConnectionId, Name, QueueId};
 use crate::message::FieldTable;
 
@@ -23,6 +24,16 @@ pub struct QueueSpec {
     pub owner: Option<ConnectionId>,
     /// The arguments as they came.
     pub arguments: FieldTable,
-    /// The arguments as they are understood.
-    pub settings: QueueArguments,
+}
+
+impl QueueSpec {
+    /// How the queue is called in error texts.
+    pub fn resource(&self) -> Resource<'_> {
+        Resource::Queue(&self.name, &self.vhost)
+    }
+
+    /// The settings by the arguments alone.
+    pub fn settings(&self) -> QueueSettings {
+        QueueSettings::read(&self.arguments, self.resource())
+    }
 }

@@ -1,7 +1,7 @@
 //! The durable definitions as commands that rebuild them.
 
 use super::topology::is_predeclared;
-use super::{Command, Topology, Vhost};
+use super::{Command, PolicyKind, Quota, QuotaOf, Topology, Vhost, VhostLimits};
 use crate::routing::Destination;
 
 impl Topology {
@@ -13,13 +13,35 @@ impl Topology {
         for vhost in self.vhosts.values() {
             vhost.add_commands(&mut commands);
         }
+        let limits = self.user_limits.iter();
+        commands.extend(limits.map(|(user, limits)| Command::LimitUser(user.clone(), *limits)));
+        let quotas = self.user_quotas.iter();
+        commands.extend(
+            quotas.map(|(user, quota)| Command::SetQuota(QuotaOf::User(user.clone()), *quota)),
+        );
         commands
     }
 }
 
 impl Vhost {
+    /// Policies and limits, in front of what they are for.
+    fn add_rules(&self, commands: &mut Vec<Command>) {
+        for kind in [PolicyKind::Policy, PolicyKind::Operator] {
+            for policy in self.policies.all(kind) {
+                commands.push(Command::PutPolicy(self.name.clone(), kind, policy.clone()));
+            }
+        }
+        if self.limits != VhostLimits::default() {
+            commands.push(Command::LimitVhost(self.name.clone(), self.limits));
+        }
+        if self.quota != Quota::default() {
+            commands.push(Command::SetQuota(QuotaOf::Vhost(self.name.clone()), self.quota));
+        }
+    }
+
     fn add_commands(&self, commands: &mut Vec<Command>) {
         commands.push(Command::AddVhost(self.name.clone()));
+        self.add_rules(commands);
         let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
         for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
             commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::exchange::BindingKey;
-use super::{Binding, Exchange, ExchangeSpec, User};
+use super::{Binding, Exchange, ExchangeSpec, Policies, Quota, User, UserLimits, VhostLimits};
 use crate::error::{Refusal, Resource};
 use crate::ids::Name;
 use crate::message::FieldTable;
@@ -19,6 +19,10 @@ pub struct Topology {
     pub vhosts: OrdMap<Name, Arc<Vhost>>,
     /// By name.
     pub users: OrdMap<Name, Arc<User>>,
+    /// By user; one without limits may be missing.
+    pub user_limits: OrdMap<Name, UserLimits>,
+    /// By user; one without a quota may be missing.
+    pub user_quotas: OrdMap<Name, Quota>,
     /// Grows with every change, so that caches of routes know when they are stale.
     pub version: u64,
 }
@@ -34,6 +38,12 @@ pub struct Vhost {
     pub queues: OrdMap<Name, Arc<QueueHandle>>,
     /// Every binding, those to one destination side by side.
     pub(crate) incoming: OrdSet<BindingKey>,
+    /// Policies and operator policies.
+    pub policies: Policies,
+    /// What it may have.
+    pub limits: VhostLimits,
+    /// How much may be published in it.
+    pub quota: Quota,
 }
 
 /// What each vhost has from the start (RabbitMQ adds amq.match and amq.rabbitmq.trace).
@@ -68,9 +78,18 @@ impl Vhost {
                 internal,
                 arguments: FieldTable::default(),
             };
-            vhost.exchanges.insert(name.into(), Arc::new(Exchange::new(spec)));
+            vhost.exchanges.insert(name.into(), Arc::new(Exchange::new(spec, &vhost.policies)));
         }
         vhost
+    }
+
+    /// Puts the policies in force for exchanges. Queues are changed by whoever can lock them.
+    pub(crate) fn apply_policies(&mut self) {
+        let changed = |exchange: &Arc<Exchange>| exchange.under(&self.policies);
+        let changed: Vec<Exchange> = self.exchanges.values().filter_map(changed).collect();
+        for exchange in changed {
+            self.exchanges.insert(exchange.spec.name.clone(), Arc::new(exchange));
+        }
     }
 
     /// The exchange of that name.

@@ -31,6 +31,13 @@ impl User {
         Self { name, salt, hash: hash(salt, password.as_bytes()) }
     }
 
+    /// A user whose password is known by its salt, 4 bytes, with the hash behind it; none if those
+    /// are not 36 bytes.
+    pub fn hashed(name: Name, salt_and_hash: &[u8]) -> Option<Self> {
+        let (salt, hash) = salt_and_hash.split_at_checked(4)?;
+        Some(Self { name, salt: salt.try_into().ok()?, hash: hash.try_into().ok()? })
+    }
+
     /// Whether `password` is this user's; takes the same time for every wrong one.
     pub fn verify(&self, password: &[u8]) -> bool {
         hash(self.salt, password).ct_eq(&self.hash).into()

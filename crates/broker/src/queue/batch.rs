@@ -152,7 +152,7 @@ impl<'a> Batch<'a> {
             self.least = self.queue.deleted_at;
             return Publish::Accepted;
         }
-        let overflow = self.handle.spec.settings.overflow;
+        let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
         if overflow != Overflow::DropHead && self.is_over_limit(1, size) {
             // A consumer that waits makes room first.
@@ -166,7 +166,7 @@ impl<'a> Batch<'a> {
         }
         let expires_at = self.expiry(&message);
         // With priorities, those of the same batch are compared first.
-        if self.handle.spec.settings.max_priority == 0
+        if self.queue.settings.max_priority == 0
             && self.queue.messages.ready() == 0
             && let Some(turn) = self.queue.consumers.next(message.size())
         {
@@ -176,7 +176,7 @@ impl<'a> Batch<'a> {
         let durable = self.is_durable(&message).then(|| message.clone());
         let seq = self.queue.messages.push(message, expires_at, &self.context);
         if let Some(message) = durable {
-            let level = message.priority.min(self.handle.spec.settings.max_priority);
+            let level = message.priority.min(self.queue.settings.max_priority);
             self.entries.publish(seq, level, message, expires_at);
         }
         if overflow == Overflow::DropHead && self.is_over_limit(0, 0) {
@@ -203,12 +203,12 @@ impl<'a> Batch<'a> {
     /// The lesser of the queue's and the message's time to live.
     fn expiry(&self, message: &Message) -> Timestamp {
         let now = self.context.now;
-        let of_queue = self.handle.spec.settings.message_ttl_ms.map(|millis| now.after(millis));
+        let of_queue = self.queue.settings.message_ttl_ms.map(|millis| now.after(millis));
         message.expires_at(now).min(of_queue.unwrap_or(Timestamp::NEVER))
     }
 
     fn is_over_limit(&self, more: u64, more_bytes: u64) -> bool {
-        let settings = &self.handle.spec.settings;
+        let settings = &self.queue.settings;
         let messages = &self.queue.messages;
         let over = |limit: Option<u64>, have: u64| limit.is_some_and(|limit| have > limit);
         over(settings.max_length, messages.ready() as u64 + more)
@@ -216,11 +216,18 @@ impl<'a> Batch<'a> {
     }
 
     fn drop_over_limit(&mut self) {
-        while self.is_over_limit(0, 0) {
-            // The head: with priorities, the highest one (as RabbitMQ's priority queues).
-            let Some(slot) = self.take_head() else { return };
-            self.bury(slot, DeathReason::Maxlen);
+        while self.drop_one_over_limit() {}
+    }
+
+    /// Drops a message if the queue is over a limit; whether it did.
+    pub(super) fn drop_one_over_limit(&mut self) -> bool {
+        if !self.is_over_limit(0, 0) {
+            return false;
         }
+        // The head: with priorities, the highest one (as RabbitMQ's priority queues).
+        let Some(slot) = self.take_head() else { return false };
+        self.bury(slot, DeathReason::Maxlen);
+        true
     }
 
     /// Writes down that a message is gone for good.
@@ -232,7 +239,7 @@ impl<'a> Batch<'a> {
 
     /// A message died: it is gone, or goes to the dead-letter exchange.
     fn bury(&mut self, slot: Slot, reason: DeathReason) {
-        if self.handle.spec.settings.dead_letter_exchange.is_some() {
+        if self.queue.settings.dead_letter_exchange.is_some() {
             self.dying.push((Dying::Slot(slot), reason));
         } else {
             self.forget(&slot);
@@ -240,7 +247,7 @@ impl<'a> Batch<'a> {
     }
 
     fn dead_letter(&mut self, dying: Dying, reason: DeathReason) {
-        if self.handle.spec.settings.dead_letter_exchange.is_some() {
+        if self.queue.settings.dead_letter_exchange.is_some() {
             self.dying.push((dying, reason));
         }
     }
@@ -259,14 +266,14 @@ impl<'a> Batch<'a> {
             }
         }
         self.expire();
-        let drops = self.handle.spec.settings.overflow == Overflow::DropHead;
+        let drops = self.queue.settings.overflow == Overflow::DropHead;
         if how == Settlement::Requeue && drops {
             self.drop_over_limit();
         }
     }
 
     fn requeue(&mut self, slot: Slot) {
-        let limit = self.handle.spec.settings.delivery_limit;
+        let limit = self.queue.settings.delivery_limit;
         if limit.is_some_and(|limit| u64::from(slot.returns) >= limit) {
             self.bury(slot, DeathReason::DeliveryLimit);
             return;
@@ -279,7 +286,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a consumer; messages flow when the batch finishes.
     pub fn subscribe(&mut self, consumer: ConsumerSpec) -> Result<(), Refusal> {
-        let single_active = self.handle.spec.settings.single_active_consumer;
+        let single_active = self.queue.settings.single_active_consumer;
         let clash = consumer.exclusive && (single_active || !self.queue.consumers.is_empty());
         if clash || self.queue.consumers.has_exclusive() {
             let text = format!("{} in exclusive use", self.handle.resource());
@@ -411,7 +418,7 @@ impl<'a> Batch<'a> {
 
     /// Whether `x-expires` has run out; if not, when it does.
     pub fn lease(&self) -> Result<Option<Timestamp>, Expired> {
-        let Some(millis) = self.handle.spec.settings.expires_ms else { return Ok(None) };
+        let Some(millis) = self.queue.settings.expires_ms else { return Ok(None) };
         if self.in_use() {
             return Ok(Some(self.context.now.after(millis)));
         }

@@ -8,6 +8,7 @@
 //! place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have their message in memory;
 //! one without stands in `returned` or `unacked`, and is durable.
 
+mod bound;
 mod level;
 mod paging;
 
@@ -20,6 +21,7 @@ use super::Context;
 use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
 use crate::message::Message;
 
+use bound::ExpiryBound;
 use level::Level;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
@@ -175,6 +177,7 @@ pub(super) struct Messages {
     /// Grows when places move in a way that makes an answer under way stale.
     epoch: u64,
     unreadable: u64,
+    bound: ExpiryBound,
 }
 
 impl Messages {
@@ -193,6 +196,7 @@ impl Messages {
             away: Away::default(),
             epoch: 0,
             unreadable: 0,
+            bound: ExpiryBound::default(),
         }
     }
 
@@ -303,7 +307,9 @@ impl Messages {
 
     /// Takes a message at the head of a level that has expired at `now`; it may be away.
     pub(super) fn pop_expired(&mut self, now: Timestamp) -> Option<Slot> {
-        let expired = |level: &&mut Level| level.front().is_some_and(|slot| slot.expires_at <= now);
+        let bound = self.bound;
+        let expired =
+            |level: &&mut Level| level.front().is_some_and(|slot| bound.expiry(slot) <= now);
         let slot = self.levels.iter_mut().find(expired)?.pop()?;
         self.count_out(&slot);
         Some(slot)
@@ -312,7 +318,7 @@ impl Messages {
     /// When the first head expires; one that no slot stands for is not known to.
     pub(super) fn next_expiry(&self) -> Timestamp {
         let heads = self.levels.iter().filter_map(Level::front);
-        heads.map(|slot| slot.expires_at).min().unwrap_or(Timestamp::NEVER)
+        heads.map(|slot| self.bound.expiry(slot)).min().unwrap_or(Timestamp::NEVER)
     }
 
     /// Notes a message as out for delivery. The window's bytes hold for what is out too: beyond

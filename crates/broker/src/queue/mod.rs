@@ -5,6 +5,7 @@
 //! group, deliveries to the consumers' connections. Lock order: definitions, queues by id, outlets.
 
 mod batch;
+mod configure;
 mod consumers;
 mod entries;
 mod finish;
@@ -16,7 +17,7 @@ mod storm;
 mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
@@ -26,7 +27,7 @@ use consumers::Consumers;
 use entries::Delivered;
 use messages::Messages;
 
-use crate::definitions::QueueSpec;
+use crate::definitions::{QueueSettings, QueueSpec};
 use crate::error::{Refusal, Resource};
 use crate::ids::{ConnectionId, Timestamp};
 use crate::log::{Log, Position, RecoveredQueue};
@@ -46,6 +47,8 @@ pub struct Context<'a> {
 /// The state of a queue, under its lock.
 #[derive(Debug)]
 struct Queue {
+    /// Those in force: by the arguments and policies.
+    settings: Arc<QueueSettings>,
     messages: Messages,
     consumers: Consumers,
     /// It was deleted: nothing enters any more.
@@ -63,6 +66,8 @@ struct Queue {
 pub struct QueueHandle {
     /// As declared.
     pub spec: QueueSpec,
+    /// The settings by its arguments alone.
+    pub(crate) declared: Arc<QueueSettings>,
     state: Mutex<Queue>,
     /// The earliest time for which the broker has set its alarm for this queue.
     alarm_at: AtomicU64,
@@ -86,9 +91,11 @@ pub struct Counts {
 impl QueueHandle {
     pub(crate) fn new(spec: QueueSpec) -> Self {
         let durable = spec.durable && spec.owner.is_none();
+        let settings = Arc::new(spec.settings());
         let state = Queue {
-            messages: Messages::new(spec.id, durable, spec.settings.max_priority),
-            consumers: Consumers::new(spec.settings.single_active_consumer),
+            messages: Messages::new(spec.id, durable, settings.max_priority),
+            consumers: Consumers::new(settings.single_active_consumer),
+            settings: Arc::clone(&settings),
             deleted: false,
             deleted_at: Position::START,
             delivered: Delivered::default(),
@@ -96,6 +103,7 @@ impl QueueHandle {
         };
         Self {
             spec,
+            declared: settings,
             state: Mutex::new(state),
             alarm_at: AtomicU64::new(u64::MAX),
             asked: AtomicBool::new(false),
@@ -122,6 +130,11 @@ impl QueueHandle {
     /// Locks the queue for a batch of operations.
     pub fn lock<'a>(&'a self, context: Context<'a>) -> Batch<'a> {
         Batch::new(self, self.state(), context)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        Arc::clone(&self.state().settings)
     }
 
     /// Whether it was deleted.
@@ -160,7 +173,7 @@ impl QueueHandle {
 
     /// How the queue is called in error texts.
     pub fn resource(&self) -> Resource<'_> {
-        Resource::Queue(&self.spec.name, &self.spec.vhost)
+        self.spec.resource()
     }
 
     /// Notes an alarm at `at` if it is earlier than the one that is set, which it then gives.

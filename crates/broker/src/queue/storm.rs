@@ -9,11 +9,10 @@ use proptest::prelude::*;
 
 use super::messages::Wanted;
 use super::*;
-use crate::definitions::QueueArguments;
 use crate::ids::{ConsumerId, QueueId, Seq};
 use crate::keeping_log::KeepingLog;
 use crate::log::Fetched;
-use crate::message::{FieldTable, Message, MessageBuilder};
+use crate::message::{FieldTable, FieldValue, Message, MessageBuilder};
 use std::sync::Arc;
 
 const MAX_PRIORITY: u8 = 2;
@@ -146,6 +145,11 @@ struct World {
 }
 
 fn new_queue(max_length: Option<usize>) -> QueueHandle {
+    let mut arguments =
+        vec![("x-max-priority".to_owned(), FieldValue::I64(i64::from(MAX_PRIORITY)))];
+    if let Some(most) = max_length {
+        arguments.push(("x-max-length".to_owned(), FieldValue::I64(most as i64)));
+    }
     QueueHandle::new(QueueSpec {
         id: QueueId(7),
         vhost: "/".into(),
@@ -153,12 +157,7 @@ fn new_queue(max_length: Option<usize>) -> QueueHandle {
         durable: true,
         auto_delete: false,
         owner: None,
-        arguments: FieldTable::default(),
-        settings: QueueArguments {
-            max_priority: MAX_PRIORITY,
-            max_length: max_length.map(|most| most as u64),
-            ..QueueArguments::default()
-        },
+        arguments: FieldTable(arguments),
     })
 }
 

@@ -30,6 +30,20 @@ pub(super) fn definition(definition: &Definition) -> Value {
                 "routing_key": routing_key, "arguments": table(arguments),
             })
         }
+        Definition::Policy { vhost, name, operator, pattern, apply_to, priority, definition } => {
+            json!({
+                "kind": if *operator { "operator_policy" } else { "policy" }, "vhost": vhost,
+                "name": name, "pattern": pattern, "apply-to": apply_to, "priority": priority,
+                "definition": table(definition),
+            })
+        }
+        Definition::Limits { of_user, name, quota, limits } => {
+            let of = if *of_user { "user" } else { "vhost" };
+            let what = if *quota { "quota" } else { "limits" };
+            let limits: Map<String, Value> =
+                limits.iter().map(|(name, most)| ((*name).to_owned(), json!(most))).collect();
+            json!({"kind": format!("{of}-{what}"), "name": name, "limits": limits})
+        }
     };
     value["type"] = json!("definition");
     value

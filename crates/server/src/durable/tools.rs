@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use bytes::Bytes;
-use leveret_broker::definitions::{Binding, Command};
+use leveret_broker::definitions::{Binding, Command, Policy, PolicyKind, Quota, QuotaOf};
 use leveret_broker::message::{FieldTable, Message};
 use leveret_broker::routing::Destination;
 use leveret_store::disk::{Disk, RealDisk};
@@ -79,6 +79,34 @@ pub enum Definition {
         /// The arguments.
         arguments: FieldTable,
     },
+    /// A policy.
+    Policy {
+        /// Its vhost.
+        vhost: String,
+        /// Its name.
+        name: String,
+        /// Whether it is an operator policy.
+        operator: bool,
+        /// The regular expression.
+        pattern: String,
+        /// RabbitMQ's word for what it is for.
+        apply_to: &'static str,
+        /// The highest one counts.
+        priority: i64,
+        /// Keys and values.
+        definition: FieldTable,
+    },
+    /// Limits or a quota.
+    Limits {
+        /// Whether they are a user's; else a vhost's.
+        of_user: bool,
+        /// The user's or the vhost's name.
+        name: String,
+        /// Whether they are on what is published in a second.
+        quota: bool,
+        /// Those that there are, by name.
+        limits: Vec<(&'static str, u64)>,
+    },
 }
 
 /// The definitions that were in force at the end.
@@ -130,6 +158,12 @@ fn key(definition: &Definition) -> (u8, String, String) {
         Definition::Exchange { vhost, name, .. } => (2, vhost.clone(), name.clone()),
         Definition::Queue { vhost, name, .. } => (3, vhost.clone(), name.clone()),
         Definition::Binding { vhost, .. } => (4, vhost.clone(), format!("{definition:?}")),
+        Definition::Policy { vhost, name, operator, .. } => {
+            (5 + u8::from(*operator), vhost.clone(), name.clone())
+        }
+        Definition::Limits { of_user, name, quota, .. } => {
+            (7 + u8::from(*of_user) + 2 * u8::from(*quota), String::new(), name.clone())
+        }
     }
 }
 
@@ -161,12 +195,60 @@ fn apply(all: &mut InForce, command: &Command) {
         }
         Command::DeleteExchange(vhost, name) => return delete_exchange(all, vhost, name),
         Command::DeleteQueue(vhost, name, id) => return delete_queue(all, vhost, name, id.0),
+        Command::PutPolicy(vhost, kind, spec) => policy(vhost, *kind, spec),
+        Command::DeletePolicy(vhost, kind, name) => {
+            let kind = 5 + u8::from(*kind == PolicyKind::Operator);
+            all.remove(&(kind, vhost.to_string(), name.to_string()));
+            return;
+        }
+        Command::LimitVhost(..) | Command::LimitUser(..) | Command::SetQuota(..) => limits(command),
     };
-    // As in the broker, what is there already stays as it is, but for users.
+    // As in the broker, what is there already stays as it is, but for what can be replaced.
     match definition {
-        Definition::User { .. } => drop(all.insert(key(&definition), definition)),
+        Definition::User { .. } | Definition::Policy { .. } | Definition::Limits { .. } => {
+            drop(all.insert(key(&definition), definition));
+        }
         other => drop(all.entry(key(&other)).or_insert(other)),
     }
+}
+
+fn policy(vhost: &str, kind: PolicyKind, policy: &Policy) -> Definition {
+    Definition::Policy {
+        vhost: vhost.to_owned(),
+        name: policy.name.to_string(),
+        operator: kind == PolicyKind::Operator,
+        pattern: policy.pattern.to_string(),
+        apply_to: policy.apply_to.name(),
+        priority: policy.priority,
+        definition: policy.definition.clone(),
+    }
+}
+
+/// What a command that limits limits.
+fn limits(command: &Command) -> Definition {
+    let rates = |quota: &Quota| {
+        let Quota { messages_per_second, bytes_per_second } = *quota;
+        [("messages_per_second", messages_per_second), ("bytes_per_second", bytes_per_second)]
+    };
+    let (of_user, name, quota, all) = match command {
+        Command::LimitVhost(name, of) => {
+            let all = [("max-connections", of.max_connections), ("max-queues", of.max_queues)];
+            (false, name.to_string(), false, all)
+        }
+        Command::LimitUser(name, of) => {
+            let all = [("max-connections", of.max_connections), ("max-channels", of.max_channels)];
+            (true, name.to_string(), false, all)
+        }
+        Command::SetQuota(QuotaOf::User(name), quota) => {
+            (true, name.to_string(), true, rates(quota))
+        }
+        Command::SetQuota(QuotaOf::Vhost(name), quota) => {
+            (false, name.to_string(), true, rates(quota))
+        }
+        _ => (false, String::new(), false, [("", None), ("", None)]),
+    };
+    let limits = all.into_iter().filter_map(|(name, most)| most.map(|most| (name, most)));
+    Definition::Limits { of_user, name, quota, limits: limits.collect() }
 }
 
 fn delete_exchange(all: &mut InForce, vhost: &str, name: &str) {

@@ -38,7 +38,7 @@ fn text(text: &str) -> FieldValue {
 }
 
 fn is_lossy(queue: &QueueHandle) -> bool {
-    let settings = &queue.spec.settings;
+    let settings = queue.settings();
     settings.max_length.is_some()
         || settings.max_length_bytes.is_some()
         || settings.message_ttl_ms.is_some()
@@ -352,7 +352,7 @@ impl Client<'_> {
 
     /// A message was rejected: its dead letter is durable when that is.
     fn died(&mut self, queue: &QueueHandle, id: u64, position: u64) {
-        let settings = &queue.spec.settings;
+        let settings = queue.settings();
         let Some(key) = settings.dead_letter_routing_key.as_deref() else { return };
         let Ok(target) = self.world.broker.find_queue(&self.world.who, key) else { return };
         if target.is_durable() {

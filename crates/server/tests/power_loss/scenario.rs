@@ -376,7 +376,7 @@ impl Scenario {
         for queue in world.queues() {
             let counts = queue.counts();
             assert_eq!((counts.ready, counts.unacked, counts.unreadable), (0, 0, 0));
-            let lossy = queue.spec.settings.max_length.is_some();
+            let lossy = queue.settings().max_length.is_some();
             self.check_drained(queue.spec.id, &out, lossy);
         }
         assert!(world.store.close().is_ok(), "the disk is sound");

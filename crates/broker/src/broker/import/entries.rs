@@ -1,0 +1,316 @@
+//! The entries of a definitions file, one method each: checked, and made a change of the draft.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::policies::check_queue_limit;
+use super::{Draft, json};
+use crate::definitions::{
+    Binding, Command, ExchangeSpec, Flags, Policy, PolicyKind, PolicyRequest, QueueSettings,
+    QueueSpec, User, UserLimits, Vhost, VhostLimits,
+};
+use crate::error::{Refusal, Resource};
+use crate::ids::{Name, QueueId};
+use crate::message::FieldValue;
+use crate::routing::{Destination, ExchangeKind};
+
+#[derive(Deserialize)]
+pub(super) struct VhostEntry {
+    name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct UserEntry {
+    name: String,
+    password_hash: Option<String>,
+    hashing_algorithm: Option<String>,
+    password: Option<String>,
+    #[serde(default)]
+    limits: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ParameterEntry {
+    component: String,
+    vhost: String,
+    name: String,
+    value: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PolicyEntry {
+    vhost: String,
+    name: String,
+    #[serde(flatten)]
+    terms: PolicyTerms,
+}
+
+#[derive(Deserialize)]
+struct PolicyTerms {
+    pattern: String,
+    #[serde(rename = "apply-to")]
+    apply_to: Option<String>,
+    definition: Map<String, Value>,
+    #[serde(default)]
+    priority: i64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ExchangeEntry {
+    vhost: String,
+    name: String,
+    r#type: String,
+    #[serde(default = "yes")]
+    durable: bool,
+    #[serde(default)]
+    auto_delete: bool,
+    #[serde(default)]
+    internal: bool,
+    #[serde(default)]
+    arguments: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct QueueEntry {
+    vhost: String,
+    name: String,
+    r#type: Option<String>,
+    #[serde(default = "yes")]
+    durable: bool,
+    #[serde(default)]
+    auto_delete: bool,
+    #[serde(default)]
+    arguments: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct BindingEntry {
+    vhost: String,
+    source: String,
+    destination: String,
+    destination_type: String,
+    #[serde(default)]
+    routing_key: String,
+    #[serde(default)]
+    arguments: Value,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn text(refusal: Refusal) -> String {
+    refusal.text
+}
+
+fn check_name(what: &str, name: &str) -> Result<Name, String> {
+    match name.len() {
+        0 => Err(format!("{what} is empty")),
+        1..=255 => Ok(name.into()),
+        _ => Err(format!("{what} is longer than 255 bytes")),
+    }
+}
+
+/// Numbers of limits by name; one below zero is no limit (RabbitMQ: Virtual Hosts, "Limits").
+fn limits(value: &Value, names: [&str; 2]) -> Result<[Option<u64>; 2], String> {
+    let mut found = [None; 2];
+    let none = Map::new();
+    let fields = match value {
+        Value::Object(fields) => fields,
+        Value::Null => &none,
+        Value::Array(all) if all.is_empty() => &none,
+        _ => return Err("limits must be an object".to_owned()),
+    };
+    for (key, value) in fields {
+        let at = names.iter().position(|name| name == key);
+        let at = at.ok_or_else(|| format!("unrecognised limit '{key}'"))?;
+        let number = value.as_i64();
+        let number =
+            number.ok_or_else(|| format!("{key} should be integer, actually was {value}"))?;
+        found[at] = u64::try_from(number).ok();
+    }
+    Ok(found)
+}
+
+impl Draft<'_> {
+    fn vhost_of(&self, name: &str) -> Result<Arc<Vhost>, String> {
+        let found = self.topology.vhosts.get(name).cloned();
+        found.ok_or_else(|| format!("vhost '{name}' does not exist"))
+    }
+
+    pub(super) fn vhost(&mut self, entry: VhostEntry) -> Result<(), String> {
+        let name = check_name("the name", &entry.name)?;
+        if !self.topology.vhosts.contains_key(&name) {
+            self.apply(Command::AddVhost(name), true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn user(&mut self, entry: UserEntry) -> Result<(), String> {
+        let name = check_name("the name", &entry.name)?;
+        let user = match (&entry.password_hash, &entry.password) {
+            (Some(hash), _) => {
+                let algorithm = entry.hashing_algorithm.as_deref();
+                let algorithm = algorithm.unwrap_or("rabbit_password_hashing_sha256");
+                if algorithm != "rabbit_password_hashing_sha256" {
+                    return Err(format!(
+                        "hashing algorithm {algorithm} is not known; \
+                         rabbit_password_hashing_sha256 is"
+                    ));
+                }
+                let bytes = STANDARD.decode(hash).unwrap_or_default();
+                User::hashed(name.clone(), &bytes)
+                    .ok_or("password_hash is not base64 of 4 bytes of salt and a SHA-256 hash")?
+            }
+            (None, Some(password)) => {
+                let [a, b, c, d, ..] = self.broker.tokens.bits();
+                User::new(name.clone(), password, [a, b, c, d])
+            }
+            (None, None) => return Err("neither password_hash nor password is given".to_owned()),
+        };
+        let [max_connections, max_channels] =
+            limits(&entry.limits, ["max-connections", "max-channels"])?;
+        if self.topology.users.get(&name).is_none_or(|found| **found != user) {
+            self.apply(Command::PutUser(user), true);
+        }
+        let wanted = UserLimits { max_connections, max_channels };
+        if self.topology.user_limits.get(&name).copied().unwrap_or_default() != wanted {
+            self.apply(Command::LimitUser(name, wanted), true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn parameter(&mut self, entry: ParameterEntry) -> Result<(), String> {
+        match entry.component.as_str() {
+            "operator_policy" => {
+                let terms = PolicyTerms::deserialize(&entry.value);
+                let terms = terms.map_err(|error| error.to_string())?;
+                self.put_policy(PolicyKind::Operator, &entry.vhost, &entry.name, &terms)
+            }
+            "vhost-limits" => {
+                let vhost = self.vhost_of(&entry.vhost)?;
+                let [max_connections, max_queues] =
+                    limits(&entry.value, ["max-connections", "max-queues"])?;
+                let wanted = VhostLimits { max_connections, max_queues };
+                if vhost.limits != wanted {
+                    self.apply(Command::LimitVhost(vhost.name.clone(), wanted), true);
+                }
+                Ok(())
+            }
+            other => {
+                self.ignored.push(format!("parameter {other} '{}'", entry.name));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn policy(&mut self, entry: PolicyEntry) -> Result<(), String> {
+        self.put_policy(PolicyKind::Policy, &entry.vhost, &entry.name, &entry.terms)
+    }
+
+    fn put_policy(
+        &mut self,
+        kind: PolicyKind,
+        vhost: &str,
+        name: &str,
+        terms: &PolicyTerms,
+    ) -> Result<(), String> {
+        let vhost = self.vhost_of(vhost)?;
+        let request = PolicyRequest {
+            pattern: &terms.pattern,
+            apply_to: terms.apply_to.as_deref().unwrap_or("all"),
+            definition: json::table(&Value::Object(terms.definition.clone()))?,
+            priority: terms.priority,
+        };
+        let policy = Policy::check(kind, name, &request).map_err(text)?;
+        if vhost.policies.get(kind, name) != Some(&policy) {
+            self.apply(Command::PutPolicy(vhost.name.clone(), kind, policy), true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn exchange(&mut self, entry: ExchangeEntry) -> Result<(), String> {
+        let vhost = self.vhost_of(&entry.vhost)?;
+        if vhost.exchanges.contains_key(entry.name.as_str()) {
+            return Ok(());
+        }
+        let kind = ExchangeKind::from_name(&entry.r#type);
+        let spec = ExchangeSpec {
+            name: check_name("the name", &entry.name)?,
+            kind: kind.ok_or_else(|| format!("unknown exchange type '{}'", entry.r#type))?,
+            durable: entry.durable,
+            auto_delete: entry.auto_delete,
+            internal: entry.internal,
+            arguments: json::table(&entry.arguments)?,
+        };
+        spec.check(&vhost.name).map_err(text)?;
+        self.apply(Command::DeclareExchange(vhost.name.clone(), spec), entry.durable);
+        Ok(())
+    }
+
+    pub(super) fn queue(&mut self, entry: QueueEntry) -> Result<(), String> {
+        let vhost = self.vhost_of(&entry.vhost)?;
+        if vhost.queues.contains_key(entry.name.as_str()) {
+            return Ok(());
+        }
+        let name = check_name("the name", &entry.name)?;
+        let mut arguments = json::table(&entry.arguments)?;
+        if let Some(kind) = entry.r#type
+            && arguments.get("x-queue-type").is_none()
+            && kind != "classic"
+        {
+            arguments.insert("x-queue-type", FieldValue::from(kind));
+        }
+        let (durable, auto_delete) = (entry.durable, entry.auto_delete);
+        let flags = Flags { durable, exclusive: false, auto_delete };
+        let resource = Resource::Queue(&name, &vhost.name);
+        QueueSettings::check(&arguments, resource, flags).map_err(text)?;
+        check_queue_limit(&vhost, &name).map_err(text)?;
+        let spec = QueueSpec {
+            id: QueueId(self.broker.new_id()),
+            vhost: vhost.name.clone(),
+            name: name.clone(),
+            durable,
+            auto_delete,
+            owner: None,
+            arguments,
+        };
+        self.queues.push((vhost.name.clone(), name));
+        self.apply(Command::DeclareQueue(spec), durable);
+        Ok(())
+    }
+
+    pub(super) fn binding(&mut self, entry: BindingEntry) -> Result<(), String> {
+        let vhost = self.vhost_of(&entry.vhost)?;
+        if entry.source.is_empty() {
+            return Err("nothing can be bound to the default exchange".to_owned());
+        }
+        let source = vhost.exchange(&entry.source).map_err(text)?;
+        let (destination, leads_to_durable) = match entry.destination_type.as_str() {
+            "queue" => {
+                let queue = vhost.queue(&entry.destination).map_err(text)?;
+                (Destination::Queue(queue.spec.name.clone()), queue.is_durable())
+            }
+            "exchange" if !entry.destination.is_empty() => {
+                let exchange = vhost.exchange(&entry.destination).map_err(text)?;
+                (Destination::Exchange(exchange.spec.name.clone()), exchange.spec.durable)
+            }
+            other => return Err(format!("'{other}' is no type of a destination")),
+        };
+        if entry.routing_key.len() > 255 {
+            return Err("routing_key is longer than 255 bytes".to_owned());
+        }
+        let (key, arguments) = (entry.routing_key.into(), json::table(&entry.arguments)?);
+        let binding = Binding::new(source.spec.name.clone(), destination, key, arguments);
+        source.spec.kind.check_binding(&binding).map_err(text)?;
+        if !vhost.is_bound(&binding) {
+            let durable = leads_to_durable && source.spec.durable;
+            self.apply(Command::Bind(vhost.name.clone(), binding), durable);
+        }
+        Ok(())
+    }
+}
