@@ -28,6 +28,7 @@ fn world() -> World {
     let world = World::new(Options::default());
     world.shared.broker.put_user("other", "other");
     world.shared.broker.add_vhost("elsewhere");
+    world.log.sync();
     world
 }
 
@@ -461,8 +462,8 @@ fn who_only_consumes_is_not_held_and_nobody_pays_for_another() {
     assert!(!publisher.session.wants_input(), "nothing a second is nothing");
 }
 
-/// A client at a socket that publishes `input` again and again until its time is over.
-fn flood(address: SocketAddr, user: &str, queue: &str) {
+/// A client at a socket that publishes for three seconds, up to 100 messages after each pause.
+fn flood(address: SocketAddr, user: &str, queue: &str, pause: Duration) {
     let mut bytes = PROTOCOL_HEADER.to_vec();
     bytes.extend_from_slice(&start_ok_of(user, user));
     let tune_ok = Method::ConnectionTuneOk { channel_max: 9, frame_max: 131_072, heartbeat: 0 };
@@ -480,13 +481,14 @@ fn flood(address: SocketAddr, user: &str, queue: &str) {
     let end = std::time::Instant::now() + Duration::from_secs(3);
     let mut at = 0;
     while std::time::Instant::now() < end {
+        std::thread::sleep(pause);
         // A write that finds no room is tried again.
         at = (at + socket.write(&input[at..]).unwrap_or(0)) % input.len();
     }
 }
 
-/// Over sockets: both publish as fast as they can.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+/// Over sockets: one publishes as fast as it can, another one a lot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quota_slows_the_guilty_tenant_only() {
     let world = world();
     let mut peer = open(&world, "guest");
@@ -497,8 +499,10 @@ async fn a_quota_slows_the_guilty_tenant_only() {
     let listener = listen(address, &Options::default()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(accept(listener, world.shared.clone()));
-    let clients = [("guest", "q"), ("other", "free")]
-        .map(|(user, queue)| std::thread::spawn(move || flood(address, user, queue)));
+    let clients = [("guest", "q", 0), ("other", "free", 5)].map(|(user, queue, pause)| {
+        let pause = Duration::from_millis(pause);
+        std::thread::spawn(move || flood(address, user, queue, pause))
+    });
     let joined = tokio::task::spawn_blocking(|| clients.map(|client| client.join().unwrap()));
     joined.await.unwrap();
     let (held, free) = (ready(&world, "q"), ready(&world, "free"));
