@@ -5,6 +5,7 @@
 //! connections have in common.
 
 mod alarms;
+mod bucket;
 mod clock;
 pub mod durable;
 mod fatal;
@@ -15,6 +16,7 @@ mod net;
 mod options;
 mod session;
 mod shared;
+mod tenants;
 #[cfg(test)]
 mod tests;
 

@@ -39,6 +39,8 @@ pub struct Options {
     pub out_buffer_max_bytes: usize,
     /// Most consumers a channel.
     pub consumers_per_channel_max: usize,
+    /// How long a delivery may wait for its acknowledgement; without it, for ever.
+    pub consumer_timeout: Option<Duration>,
     /// Publishes of one open transaction.
     pub transaction_max_bytes: usize,
     /// Messages in memory from which on publishers are blocked.
@@ -98,6 +100,7 @@ impl Default for Options {
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,
             consumers_per_channel_max: 65_536,
+            consumer_timeout: None,
             transaction_max_bytes: 256 << 20,
             memory_high_watermark_bytes: 4 << 30,
             load_definitions: None,

@@ -291,6 +291,12 @@ keys! {
         range range(Unit::Count, 1, 1_000_000);
     reload true
 
+    /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 is for
+    /// ever. Queues may have a time of their own (`x-consumer-timeout`, `consumer-timeout`).
+    consumer_timeout: Duration = "consumer_timeout", default "0",
+        range range(Unit::Milliseconds, 0, 4_294_967_295);
+    reload true
+
     /// How much may wait to be sent on one connection before its consumers get nothing more.
     out_buffer_max_bytes: usize = "out_buffer_max", default "1MiB",
         range range(Unit::Bytes, 65_536, 1_073_741_824);
