@@ -1,6 +1,6 @@
 //! Reading a message's headers table.
 
-use leveret_wire::amqp091::properties::Properties;
+use leveret_wire::amqp091::properties::Essentials;
 use leveret_wire::amqp091::table::{Table, Value};
 
 use super::Message;
@@ -25,6 +25,6 @@ impl<'a> HeaderTable<'a> {
 impl Message {
     /// The headers table, if the message has one.
     pub fn headers(&self) -> Option<HeaderTable<'_>> {
-        Properties::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
+        Essentials::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
     }
 }
