@@ -110,22 +110,7 @@ impl MessageBuilder {
         reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
         let head = Head::check(properties, user, reply_token)?;
-        let properties = head.rewritten.as_deref().unwrap_or(properties);
-        let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
-        let names_len = exchange.len() + routing_key.len();
-        let room = names_len + properties.len() + body_size.min(RESERVE_MAX);
-        let mut block = Vec::with_capacity(room);
-        block.extend_from_slice(exchange.as_bytes());
-        block.extend_from_slice(routing_key.as_bytes());
-        block.extend_from_slice(properties);
-        Ok(Self {
-            block,
-            exchange_len: exchange.len() as u8,
-            routing_key_len: routing_key.len() as u8,
-            properties_len: properties.len() as u32,
-            body_size,
-            head,
-        })
+        Ok(Self::start(head, exchange, routing_key, properties, body_size))
     }
 
     /// The message of a publish that is there as a whole, and its further routing keys. All else is
@@ -139,10 +124,37 @@ impl MessageBuilder {
         user: &str,
         reply_token: Option<&str>,
     ) -> Result<(Message, Vec<Name>), PublishRefusal> {
+        let head = Head::check(properties, user, reply_token)?;
         let size = body.len() as u64;
-        let mut builder = Self::new(exchange, routing_key, properties, size, user, reply_token)?;
+        let mut builder = Self::start(head, exchange, routing_key, properties, size);
         builder.block.extend_from_slice(body);
         Ok(builder.finish())
+    }
+
+    #[inline(always)]
+    fn start(
+        head: Head,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body_size: u64,
+    ) -> Self {
+        let properties = head.rewritten.as_deref().unwrap_or(properties);
+        let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
+        let names_len = exchange.len() + routing_key.len();
+        let room = names_len + properties.len() + body_size.min(RESERVE_MAX);
+        let mut block = Vec::with_capacity(room);
+        block.extend_from_slice(exchange.as_bytes());
+        block.extend_from_slice(routing_key.as_bytes());
+        block.extend_from_slice(properties);
+        Self {
+            block,
+            exchange_len: exchange.len() as u8,
+            routing_key_len: routing_key.len() as u8,
+            properties_len: properties.len() as u32,
+            body_size,
+            head,
+        }
     }
 
     fn body_start(&self) -> usize {

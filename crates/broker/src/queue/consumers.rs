@@ -147,7 +147,8 @@ impl Consumer {
 /// The consumers of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
-    /// By id. Boxed, so that one in the middle of thousands goes cheaply.
+    /// By id.
+    #[expect(clippy::vec_box, reason = "one in the middle of thousands goes cheaply")]
     all: Vec<Box<Consumer>>,
     /// By priority, the highest last, where it is at hand; mostly there is one.
     turns: Vec<(i64, VecDeque<ConsumerId>)>,

@@ -81,9 +81,8 @@ impl Session {
         let open = self.channels.get_mut(&number).filter(|ch| ch.state == ChannelState::Open);
         let Some(channel) = open else {
             if let (false, Some(queue)) = (entry.no_ack, entry.queue.clone()) {
-                for delivery in run {
-                    link.settle(&queue, delivery.seq, Settlement::Requeue);
-                }
+                let seqs = run.iter().map(|delivery| delivery.seq);
+                link.settle(&queue, seqs, Settlement::Requeue);
             }
             return;
         };
@@ -140,7 +139,7 @@ impl Session {
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
         ids.sort_unstable();
         for unacked in &unacked {
-            self.link.settle(&unacked.queue, unacked.seq, Settlement::Requeue);
+            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Requeue);
         }
         // The consumers end first, so that what returns does not come back to them.
         for id in &ids {
