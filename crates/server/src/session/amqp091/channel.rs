@@ -27,6 +27,9 @@ pub(super) enum ChannelState {
     Closing,
 }
 
+/// Class and method of `basic.publish`.
+pub(super) const PUBLISH_IDS: (u16, u16) = (60, 40);
+
 /// A publish in the middle of arriving.
 #[derive(Debug)]
 pub(super) enum Content {
@@ -109,7 +112,7 @@ impl Channel {
     pub(super) fn content_ids(&self) -> (u16, u16) {
         match self.content {
             Content::None => (0, 0),
-            Content::Header | Content::Body(_) => (60, 40),
+            Content::Header | Content::Body(_) => PUBLISH_IDS,
         }
     }
 

@@ -12,7 +12,7 @@ use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary,
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
-use super::channel::{Channel, ChannelState, unexpected_header};
+use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::handshake::Handshake;
@@ -67,7 +67,7 @@ pub(crate) struct Session {
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
     /// Empty; keeps its memory between turns.
-    mail: Vec<Mail>,
+    mail: Mail,
     /// Channels with confirms that are not durable.
     pub(super) unconfirmed: Vec<u16>,
     /// The first position that confirms wait for.
@@ -103,7 +103,7 @@ impl Session {
             confirms_bytes: 0,
             input_waits_for: Position::START,
             asked_for: Position::START,
-            mail: Vec::new(),
+            mail: Mail::default(),
             unconfirmed: Vec::new(),
         }
     }
@@ -185,6 +185,10 @@ impl Session {
                 rest = &[];
                 break;
             }
+            if let Some(behind) = self.receive_publish(rest) {
+                rest = behind;
+                continue;
+            }
             match self.decoder.next(&mut rest) {
                 Ok(Some(event)) => self.on_event(event),
                 Ok(None) => break,
@@ -208,6 +212,21 @@ impl Session {
         if matches!(self.phase, Phase::Closing(_)) {
             self.phase = Phase::Silent(self.link.now.after(SILENCE_MS));
         }
+    }
+
+    /// Takes the publish that `input` begins with if it is there as a whole and nothing is unusual;
+    /// what lies behind it. Else the frames go their way one by one, which would come to the same.
+    fn receive_publish<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        // The first publish of a connection may be the one that an alarm holds up at its method.
+        if !self.link.publishes || !matches!(self.phase, Phase::Running) {
+            return None;
+        }
+        let (publish, behind) = self.decoder.whole_publish(input)?;
+        let channel = self.channels.get_mut(&publish.channel)?;
+        if let Err(failure) = channel.on_publish(&mut self.link, &publish)? {
+            self.fail(publish.channel, failure, PUBLISH_IDS);
+        }
+        Some(behind)
     }
 
     fn on_event(&mut self, event: Event<'_>) {
@@ -349,7 +368,7 @@ impl Session {
             return self.on_closing_channel(number, method);
         }
         if let Err(failure) = channel.check_no_content() {
-            return self.fail(number, failure, (60, 40));
+            return self.fail(number, failure, PUBLISH_IDS);
         }
         let outcome = match method {
             Method::ChannelClose { .. } => return self.close_channel(number),
@@ -496,17 +515,18 @@ impl Session {
     pub(super) fn take_deliveries(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.link.mailbox.take_mail(&mut mail);
-        if !mail.is_empty() {
+        if !mail.deliveries.is_empty() {
             self.link.acks.on_delivered(self.link.now);
         }
-        for mail in mail.drain(..) {
-            match mail {
-                Mail::Delivery(delivery) => self.deliver(delivery),
-                Mail::Cancelled(consumer) => self.on_queue_gone(consumer),
-            }
+        for run in mail.deliveries.chunk_by(|one, next| one.consumer == next.consumer) {
+            self.deliver(run);
         }
+        for consumer in mail.cancelled.drain(..) {
+            self.on_queue_gone(consumer);
+        }
+        mail.deliveries.clear();
         // A burst's memory is given back; a steady stream keeps its own.
-        if mail.capacity() <= 1024 {
+        if mail.deliveries.capacity() <= 1024 {
             self.mail = mail;
         }
     }

@@ -172,13 +172,21 @@ impl Link {
         self.defines = true;
     }
 
-    /// Gathers a settlement.
-    pub(super) fn settle(&mut self, queue: &Arc<QueueHandle>, seq: Seq, how: Settlement) {
+    /// Gathers settlements.
+    pub(super) fn settle(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        seqs: impl IntoIterator<Item = Seq>,
+        how: Settlement,
+    ) {
         match self.settling.last_mut() {
             Some(last) if last.how == how && Arc::ptr_eq(&last.queue, queue) => {
-                last.seqs.push(seq);
+                last.seqs.extend(seqs);
             }
-            _ => self.settling.push(Settling { queue: Arc::clone(queue), how, seqs: vec![seq] }),
+            _ => {
+                let seqs = seqs.into_iter().collect();
+                self.settling.push(Settling { queue: Arc::clone(queue), how, seqs });
+            }
         }
     }
 
@@ -228,11 +236,11 @@ impl Link {
         }
     }
 
-    /// Has a channel's limit told, at the end of the turn, that a delivery is settled.
-    pub(super) fn release_limit(&mut self, channel: u16, limit: &Arc<ChannelLimit>) {
+    /// Has a channel's limit told, at the end of the turn, that deliveries are settled.
+    pub(super) fn release_limit(&mut self, channel: u16, limit: &Arc<ChannelLimit>, settled: u32) {
         match self.releases.last_mut() {
-            Some((last, _, count)) if *last == channel => *count += 1,
-            _ => self.releases.push((channel, Arc::clone(limit), 1)),
+            Some((last, _, count)) if *last == channel => *count += settled,
+            _ => self.releases.push((channel, Arc::clone(limit), settled)),
         }
     }
 

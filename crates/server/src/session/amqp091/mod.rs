@@ -33,5 +33,7 @@ mod slow_log;
 mod storm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_publish;
 
 pub(crate) use connection::Session;
