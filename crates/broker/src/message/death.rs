@@ -70,7 +70,13 @@ impl Message {
         Buried { message, extra_keys }
     }
 
-    fn rewritten(&self, exchange: &str, routing_key: &str, properties: &BasicProperties) -> Self {
+    /// The same body with other names and properties, and without a time to live.
+    pub(super) fn rewritten(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &BasicProperties,
+    ) -> Self {
         let mut block = Vec::with_capacity(self.block.len() + 256);
         block.extend_from_slice(exchange.as_bytes());
         block.extend_from_slice(routing_key.as_bytes());

@@ -12,6 +12,7 @@ mod bound;
 mod late;
 mod leaving;
 mod level;
+mod looking;
 mod paging;
 mod places;
 mod scan;
@@ -28,10 +29,11 @@ use crate::message::Message;
 
 use bound::ExpiryBound;
 use late::Late;
-#[cfg(test)]
-pub(super) use late::Place;
+pub(crate) use late::Place;
 use leaving::Departures;
 use level::Level;
+pub use looking::Cursor;
+pub(crate) use looking::Seen;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
 pub(super) use scan::Scan;

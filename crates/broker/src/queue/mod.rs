@@ -5,6 +5,7 @@
 //! group, deliveries to the consumers' connections. Lock order: definitions, queues by id, outlets.
 
 mod batch;
+mod browsing;
 mod configure;
 mod consumers;
 mod dying;
@@ -24,6 +25,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub use finish::{Effects, Finished, finish_all};
+pub use messages::Cursor;
+pub(crate) use messages::{Place, Seen};
 pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
