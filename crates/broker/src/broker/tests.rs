@@ -3,6 +3,7 @@
 
 mod browsing;
 mod dead_letters;
+mod delayed;
 mod exchange_types;
 mod policies;
 

@@ -107,6 +107,20 @@ impl Vhost {
         self.queues.get(name).ok_or_else(missing)
     }
 
+    /// All queues, and the schedules of exchanges.
+    pub(crate) fn all_queues(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
+        let schedules = self.exchanges.values().filter_map(|exchange| exchange.schedule());
+        self.queues.values().chain(schedules)
+    }
+
+    /// What is now in the place of a queue, or of an exchange's schedule, that was there before.
+    pub fn in_place_of(&self, queue: &QueueHandle) -> Option<&Arc<QueueHandle>> {
+        if queue.is_schedule() {
+            return self.exchanges.get(&queue.spec.name)?.schedule();
+        }
+        self.queues.get(&queue.spec.name)
+    }
+
     /// Adds a binding; the same one twice is one.
     pub(crate) fn bind(&mut self, binding: &Binding) {
         let key = binding.key();

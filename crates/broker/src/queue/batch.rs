@@ -37,15 +37,24 @@ impl DeathReason {
     }
 }
 
-/// A message that died in a queue with a dead-letter exchange.
+/// Why a message leaves its queue for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It died in a queue with a dead-letter exchange.
+    Died(DeathReason),
+    /// Its time has come in the schedule of an exchange.
+    Due(Timestamp),
+}
+
+/// A message that leaves its queue for others.
 #[derive(Debug)]
-pub struct Death {
+pub struct Departure {
     /// Its place, where it is until it has arrived elsewhere; none if the queue never took it.
     pub(crate) seq: Option<Seq>,
     /// The message as it was, if it is in memory.
     pub(crate) message: Option<Message>,
     /// Why.
-    pub(crate) reason: DeathReason,
+    pub(crate) cause: Cause,
 }
 
 /// What became of a publish.
@@ -197,9 +206,12 @@ impl<'a> Batch<'a> {
         self.give(turn, slot);
     }
 
-    /// The lesser of the queue's and the message's time to live.
+    /// The lesser of the queue's and the message's time to live; in a schedule, when it is due.
     fn expiry(&self, message: &Message) -> Timestamp {
         let now = self.context.now;
+        if self.handle.is_schedule {
+            return message.due_at(now).unwrap_or(now);
+        }
         let of_queue = self.queue.settings.message_ttl_ms.map(|millis| now.after(millis));
         message.expires_at(now).min(of_queue.unwrap_or(Timestamp::NEVER))
     }

@@ -19,12 +19,20 @@ impl Batch<'_> {
         while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
             self.bury(slot, DeathReason::Expired);
         }
+        if self.handle.is_schedule() {
+            // What is due together leaves together, so that it can be put in order.
+            self.expire_late();
+        }
     }
 
     /// Drops what has expired, at the head and behind it; if that is very much, a part of it: the
     /// queue's alarm is then due at once.
     pub fn expire_all(&mut self) {
         self.expire();
+        self.expire_late();
+    }
+
+    fn expire_late(&mut self) {
         if self.queue.messages.next_late() <= self.context.now {
             let taken = self.queue.messages.take_late(self.context.now, LATE_MAX);
             self.bury_taken(taken, DeathReason::Expired);
@@ -43,8 +51,8 @@ impl Batch<'_> {
                 self.bury(slot, reason);
                 continue;
             }
-            if self.has_dead_letters() {
-                self.depart(slot, reason, spilled);
+            if let Some(cause) = self.cause(reason, slot.expires_at) {
+                self.depart(slot, cause, spilled);
                 continue;
             }
             if spilled {
