@@ -35,8 +35,8 @@ impl Broker {
         }
     }
 
-    /// Deletes the schedules of exchanges that are gone, with all that waits in them. Should a crash
-    /// come before that, the next start does it: while the writer is held, nobody keeps the
+    /// Deletes the schedules of exchanges that are gone, with all that waits in them. Should a
+    /// crash come before that, the next start does it: while the writer is held, nobody keeps the
     /// definitions without the command that removed the exchange.
     pub(super) fn drop_schedules(
         &self,

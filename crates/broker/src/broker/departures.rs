@@ -1,9 +1,9 @@
-//! Messages that leave their queue for others: those that died in it (`dead_letter`), and those of an
-//! exchange's schedule that are due (`delayed`).
+//! Messages that leave their queue for others: those that died in it (`dead_letter`), and those of
+//! an exchange's schedule that are due (`delayed`).
 //!
 //! A message that leaves stays in its queue's part of the log until one group has it in its new
-//! queues and settles the old place; so a crash leaves it in the one or in the others. The queues of
-//! a round are locked together, in the order of their ids.
+//! queues and settles the old place; so a crash leaves it in the one or in the others. The queues
+//! of a round are locked together, in the order of their ids.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::log::{Position, SeqRange};
 use crate::message::Message;
 use crate::queue::{Batch, Cause, Departure, QueueHandle, READ_LOCKED, finish_all};
 
-/// How many further departures may follow from one at once, on average, and how many from few. Queues
-/// whose dead letters die at once can multiply them without end; what is beyond is dropped, or waits
-/// where it died if it must not be lost.
+/// How many further departures may follow from one at once, on average, and how many from few.
+/// Queues whose dead letters die at once can multiply them without end; what is beyond is dropped,
+/// or waits where it died if it must not be lost.
 const FOLLOWING_EACH_MAX: usize = 16;
 const FOLLOWING_MAX: usize = 2_048;
 
@@ -193,8 +193,8 @@ impl Broker {
     }
 }
 
-/// Publishes one message and takes it out of the queue that it leaves, unless somebody has seen to it
-/// already. If it must not be lost, all of its queues take it, or it stays.
+/// Publishes one message and takes it out of the queue that it leaves, unless somebody has seen to
+/// it already. If it must not be lost, all of its queues take it, or it stays.
 fn pass(source: QueueId, passage: Passage, batches: &mut BTreeMap<QueueId, Batch<'_>>) {
     let Some(batch) = batches.get_mut(&source) else { return };
     if passage.seq.is_some_and(|seq| !batch.is_leaving(seq)) {

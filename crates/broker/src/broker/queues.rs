@@ -209,7 +209,7 @@ impl Broker {
         if batch.is_deleted() {
             return Ok((0, self.defined()));
         }
-        if if_empty && batch.ready() > 0 {
+        if if_empty && !batch.is_empty() {
             return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
         }
         if if_unused && batch.in_use() {

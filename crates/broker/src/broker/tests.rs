@@ -6,6 +6,7 @@ mod dead_letters;
 mod delayed;
 mod exchange_types;
 mod policies;
+mod retries;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;

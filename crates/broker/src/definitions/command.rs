@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Binding, Exchange, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology,
-    Unused, User, UserLimits, Vhost, VhostLimits,
+    Binding, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology, Unused, User,
+    UserLimits, Vhost, VhostLimits,
 };
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
@@ -70,15 +70,10 @@ impl Topology {
                 self.users.insert(user.name.clone(), Arc::new(user.clone()));
             }
             Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
-                let policies = vhost.policies.clone();
-                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies, seed));
-                vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
+                vhost.add_exchange(spec, None, seed);
             }),
             Command::DeclareDelayed(vhost, spec, id) => self.change(vhost, |vhost| {
-                let (policies, name) = (vhost.policies.clone(), vhost.name.clone());
-                let exchange = || Exchange::new(spec.clone(), &policies, seed);
-                let exchange = || Arc::new(exchange().with_schedule(&name, *id));
-                vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
+                vhost.add_exchange(spec, Some(*id), seed);
             }),
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
                 let exchange = vhost.exchanges.get(name);

@@ -1,6 +1,6 @@
-//! What leaves a locked queue for others, because it died or was due: it leaves the queue's order at
-//! once, and its log together with its arrival elsewhere ([`crate::broker`]'s departures lock all of
-//! these queues).
+//! What leaves a locked queue for others, because it died or was due: it leaves the queue's order
+//! at once, and its log together with its arrival elsewhere ([`crate::broker`]'s departures lock all
+//! of these queues).
 
 use super::Batch;
 use super::batch::{Cause, DeathReason, Departure};
@@ -76,7 +76,8 @@ impl Batch<'_> {
     }
 
     /// Whether what leaves must not be lost: what is due, and dead letters by
-    /// `x-dead-letter-strategy`, which RabbitMQ promises only where a full queue refuses what is new.
+    /// `x-dead-letter-strategy`, which RabbitMQ promises only where a full queue refuses what is
+    /// new.
     pub(crate) fn is_at_least_once(&self) -> bool {
         if self.handle.is_schedule() {
             return true;

@@ -11,8 +11,9 @@ use crate::log::SeqRange;
 const LATE_MAX: usize = 4096;
 
 impl Batch<'_> {
-    /// Drops what has expired at the head.
+    /// Drops what has expired at the head. What rests comes back first, so that all is in order.
     pub fn expire(&mut self) {
+        self.wake();
         if self.queue.messages.next_expiry() > self.context.now {
             return;
         }
@@ -83,7 +84,7 @@ impl Batch<'_> {
         let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
         let messages = &self.queue.messages;
         let at = messages.next_expiry().min(messages.next_late()).min(messages.next_retry());
-        let at = at.min(lease);
+        let at = at.min(lease).min(messages.next_wake());
         (at != Timestamp::NEVER).then_some(at)
     }
 }

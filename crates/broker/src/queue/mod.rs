@@ -14,6 +14,7 @@ mod expiry;
 mod finish;
 mod messages;
 mod reading;
+mod retrying;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
@@ -90,6 +91,8 @@ pub struct Counts {
     pub ready: usize,
     /// Messages out for delivery.
     pub unacked: usize,
+    /// Messages that came back and rest before they are ready again.
+    pub delayed: usize,
     /// Consumers.
     pub consumers: usize,
     /// Messages that have died, or were due, and are not in their new queues yet.
@@ -169,6 +172,7 @@ impl QueueHandle {
         Counts {
             ready: state.messages.ready(),
             unacked: state.messages.unacked(),
+            delayed: state.messages.resting().0,
             consumers: state.consumers.len(),
             leaving: state.messages.leaving(),
             unreadable: state.messages.unreadable(),

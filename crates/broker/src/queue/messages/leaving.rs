@@ -1,8 +1,9 @@
-//! Messages on their way to other queues: to the dead-letter exchange, or from an exchange's schedule.
+//! Messages on their way to other queues: to the dead-letter exchange, or from the schedule of an
+//! exchange.
 //!
-//! A message that leaves is neither ready nor out, and is still in the log: only the group that has
-//! it in its new queues settles it here. One that nobody takes stays, if it must not be lost, and is
-//! tried again.
+//! A message that leaves is neither ready nor out, and is still in the log: only the group that
+//! has it in its new queues settles it here. One that nobody takes stays, if it must not be lost,
+//! and is tried again.
 //!
 //! Invariants: `waiting` counts those that are not under way, and there is a time to try them again
 //! whenever there are any and none was taken to be tried.
@@ -60,8 +61,8 @@ impl Departures {
 }
 
 impl Messages {
-    /// Notes a message as leaving and under way. With `keeps`, the log gives it back should it have to
-    /// wait, so that memory need not hold it.
+    /// Notes a message as leaving and under way. With `keeps`, the log gives it back should it have
+    /// to wait, so that memory need not hold it.
     pub(in crate::queue) fn depart(
         &mut self,
         mut slot: Slot,

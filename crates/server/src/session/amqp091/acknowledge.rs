@@ -69,7 +69,7 @@ impl Channel {
             return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
         }
         for unacked in self.unacked.take_all() {
-            self.let_go(link, &unacked, Settlement::Requeue);
+            self.let_go(link, &unacked, Settlement::Release);
         }
         link.flush();
         self.answer(link, !answer, &Method::BasicRecoverOk {});

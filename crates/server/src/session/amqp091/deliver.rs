@@ -52,7 +52,7 @@ impl Session {
         let open = self.channels.get_mut(&number).filter(|ch| ch.state == ChannelState::Open);
         let Some(channel) = open else {
             if let (false, Some(queue)) = (entry.no_ack, entry.queue.clone()) {
-                link.settle(&queue, delivery.seq, Settlement::Requeue);
+                link.settle(&queue, delivery.seq, Settlement::Release);
             }
             return;
         };
@@ -108,7 +108,7 @@ impl Session {
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
         ids.sort_unstable();
         for unacked in &unacked {
-            self.link.settle(&unacked.queue, unacked.seq, Settlement::Requeue);
+            self.link.settle(&unacked.queue, unacked.seq, Settlement::Release);
         }
         // The consumers end first, so that what returns does not come back to them.
         for id in &ids {
