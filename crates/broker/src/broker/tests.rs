@@ -3,8 +3,10 @@
 
 mod browsing;
 mod dead_letters;
+mod delayed;
 mod exchange_types;
 mod policies;
+mod retries;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;

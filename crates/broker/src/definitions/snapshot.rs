@@ -43,9 +43,15 @@ impl Vhost {
     fn add_commands(&self, commands: &mut Vec<Command>) {
         commands.push(Command::AddVhost(self.name.clone()));
         self.add_rules(commands);
-        let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
-        for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
-            commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));
+        for exchange in self.exchanges.values() {
+            let spec = &exchange.spec;
+            if spec.durable && !is_predeclared(&spec.name) {
+                let (vhost, spec) = (self.name.clone(), spec.clone());
+                commands.push(match exchange.schedule() {
+                    Some(schedule) => Command::DeclareDelayed(vhost, spec, schedule.spec.id),
+                    None => Command::DeclareExchange(vhost, spec),
+                });
+            }
         }
         for queue in self.queues.values().filter(|queue| queue.is_durable()) {
             commands.push(Command::DeclareQueue(queue.spec.clone()));

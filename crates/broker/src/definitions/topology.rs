@@ -7,7 +7,7 @@ use imbl::{OrdMap, OrdSet};
 use super::exchange::BindingKey;
 use super::{Binding, Exchange, ExchangeSpec, Policies, Quota, User, UserLimits, VhostLimits};
 use crate::error::{Refusal, Resource};
-use crate::ids::Name;
+use crate::ids::{Name, QueueId};
 use crate::message::FieldTable;
 use crate::queue::QueueHandle;
 use crate::routing::{Destination, ExchangeKind};
@@ -105,6 +105,36 @@ impl Vhost {
     pub fn queue(&self, name: &str) -> Result<&Arc<QueueHandle>, Refusal> {
         let missing = || Refusal::not_found(Resource::Queue(name, &self.name));
         self.queues.get(name).ok_or_else(missing)
+    }
+
+    /// Adds an exchange, with a schedule of that id if it has one; one that is there stays.
+    pub(crate) fn add_exchange(
+        &mut self,
+        spec: &ExchangeSpec,
+        schedule: Option<QueueId>,
+        seed: u64,
+    ) {
+        if !self.exchanges.contains_key(&spec.name) {
+            let mut exchange = Exchange::new(spec.clone(), &self.policies, seed);
+            if let Some(id) = schedule {
+                exchange = exchange.with_schedule(&self.name, id);
+            }
+            self.exchanges.insert(spec.name.clone(), Arc::new(exchange));
+        }
+    }
+
+    /// All queues, and the schedules of exchanges.
+    pub(crate) fn all_queues(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
+        let schedules = self.exchanges.values().filter_map(|exchange| exchange.schedule());
+        self.queues.values().chain(schedules)
+    }
+
+    /// What is now in the place of a queue, or of an exchange's schedule, that was there before.
+    pub fn in_place_of(&self, queue: &QueueHandle) -> Option<&Arc<QueueHandle>> {
+        if queue.is_schedule() {
+            return self.exchanges.get(&queue.spec.name)?.schedule();
+        }
+        self.queues.get(&queue.spec.name)
     }
 
     /// Adds a binding; the same one twice is one.
