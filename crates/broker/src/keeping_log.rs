@@ -68,6 +68,9 @@ impl Kept {
                 if let Command::DeclareQueue(spec) = command {
                     self.last_queue = self.last_queue.max(spec.id);
                 }
+                if let Command::Remember(_, _, id) = command {
+                    self.last_queue = self.last_queue.max(*id);
+                }
                 self.commands.push(command.clone());
             }
             Entry::Publish { queue, seq, level, message, expires_at } => {

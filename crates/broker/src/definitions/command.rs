@@ -10,6 +10,7 @@ use super::{
 };
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
+use crate::routing::Destination;
 
 /// One change. New kinds are added at the end: the index is the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub enum Command {
     LimitUser(Name, UserLimits),
     /// Sets how much a vhost or a user may publish.
     SetQuota(QuotaOf, Quota),
+    /// Says under which id the log keeps what a queue or exchange with deduplication remembers.
+    Remember(Name, Destination, QueueId),
 }
 
 /// What a command did that others must act on.
@@ -110,6 +113,9 @@ impl Topology {
             }
             Command::SetQuota(QuotaOf::Vhost(vhost), quota) => self.change(vhost, |vhost| {
                 vhost.quota = *quota;
+            }),
+            Command::Remember(vhost, owner, id) => self.change(vhost, |vhost| {
+                vhost.remember_as(owner, *id);
             }),
         }
         applied

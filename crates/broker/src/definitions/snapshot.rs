@@ -46,9 +46,14 @@ impl Vhost {
         let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
         for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
             commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));
+            let memory = self.exchanges.get(&spec.name).and_then(|one| one.memory.as_ref()?.id());
+            let owner = Destination::Exchange(spec.name.clone());
+            commands.extend(memory.map(|id| Command::Remember(self.name.clone(), owner, id)));
         }
         for queue in self.queues.values().filter(|queue| queue.is_durable()) {
             commands.push(Command::DeclareQueue(queue.spec.clone()));
+            let (owner, memory) = (Destination::Queue(queue.spec.name.clone()), queue.memory_id());
+            commands.extend(memory.map(|id| Command::Remember(self.name.clone(), owner, id)));
         }
         let ordered = |name: &Name| {
             self.exchanges.get(name).is_some_and(|source| source.router.ordered().is_some())

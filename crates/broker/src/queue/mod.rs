@@ -2,7 +2,8 @@
 //!
 //! A connection locks a queue once for all that a socket read brought it ([`QueueHandle::lock`]),
 //! applies its operations to the [`Batch`], and finishes: durable entries go to the log as one
-//! group, deliveries to the consumers' connections. Lock order: definitions, queues by id, outlets.
+//! group, deliveries to the consumers' connections. Lock order: definitions, exchanges'
+//! memories, queues by id, outlets.
 
 mod batch;
 mod configure;
@@ -12,6 +13,7 @@ mod entries;
 mod expiry;
 mod finish;
 mod messages;
+mod once;
 mod reading;
 #[cfg(test)]
 mod storm;
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
+pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
 pub(crate) use reading::READ_LOCKED;
 
@@ -30,6 +33,7 @@ use consumers::Consumers;
 use entries::Delivered;
 use messages::Messages;
 
+use crate::deduplication::Memory;
 use crate::definitions::{QueueSettings, QueueSpec};
 use crate::error::{Refusal, Resource};
 use crate::ids::{ConnectionId, Timestamp};
@@ -54,6 +58,8 @@ struct Queue {
     settings: Arc<QueueSettings>,
     messages: Messages,
     consumers: Consumers,
+    /// What it remembers, once it has deduplicated or has a place for that in the log.
+    memory: Option<Box<Memory>>,
     /// It was deleted: nothing enters any more.
     deleted: bool,
     /// When that is durable.
@@ -101,6 +107,7 @@ impl QueueHandle {
             messages: Messages::new(spec.id, durable, settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),
             settings: Arc::clone(&settings),
+            memory: None,
             deleted: false,
             deleted_at: Position::START,
             delivered: Delivered::default(),

@@ -63,10 +63,12 @@ pub enum ExchangeKind {
     LocalRandom,
     /// Every binding matches, and a new one gets the last messages.
     RecentHistory,
+    /// Every binding matches, and nothing passes twice.
+    MessageDeduplication,
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -76,6 +78,7 @@ impl ExchangeKind {
         Self::Random,
         Self::LocalRandom,
         Self::RecentHistory,
+        Self::MessageDeduplication,
     ];
 
     /// The type's name in `exchange.declare`.
@@ -90,6 +93,7 @@ impl ExchangeKind {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::MessageDeduplication => "x-message-deduplication",
         }
     }
 
@@ -137,7 +141,9 @@ impl Router {
         use recent_history::RecentHistoryRouter;
         match spec.kind {
             ExchangeKind::Direct => Self::Direct(direct::DirectRouter::default()),
-            ExchangeKind::Fanout => Self::Fanout(fanout::FanoutRouter::default()),
+            ExchangeKind::Fanout | ExchangeKind::MessageDeduplication => {
+                Self::Fanout(fanout::FanoutRouter::default())
+            }
             ExchangeKind::Topic => Self::Topic(topic::TopicRouter::new(seed)),
             ExchangeKind::Headers => Self::Headers(headers::HeadersRouter::default()),
             ExchangeKind::ConsistentHash => {

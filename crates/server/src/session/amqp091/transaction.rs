@@ -110,6 +110,7 @@ impl Channel {
         Route {
             queues: route.queues.iter().filter_map(|queue| find(&queue.spec.name)).collect(),
             cacheable: false,
+            ..route.clone()
         }
     }
 
