@@ -74,6 +74,9 @@ impl Kept {
                     }
                     _ => {}
                 }
+                if let Command::Remember(_, _, id) = command {
+                    self.last_queue = self.last_queue.max(*id);
+                }
                 self.commands.push(command.clone());
             }
             Entry::Publish { queue, seq, level, message, expires_at } => {

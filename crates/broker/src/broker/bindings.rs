@@ -104,7 +104,7 @@ impl Broker {
             };
             let routed = route(vhost, exchange, &input);
             self.count_memory(routed.history_bytes);
-            let route = Route { queues: routed.queues, cacheable: false };
+            let route = Route { queues: routed.queues, ..Route::default() };
             outgoing.push(message, &route, 0);
         }
         self.flush(&mut outgoing, now).position

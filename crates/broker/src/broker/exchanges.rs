@@ -31,7 +31,7 @@ fn check_same(found: &Exchange, wanted: &ExchangeSpec, vhost: &str) -> Result<()
     check_flag("durable", resource, wanted.durable, current.durable)?;
     check_flag("auto_delete", resource, wanted.auto_delete, current.auto_delete)?;
     check_flag("internal", resource, wanted.internal, current.internal)?;
-    let compared = ["alternate-exchange"];
+    let compared = ["alternate-exchange", "x-message-deduplication", "x-cache-size", "x-cache-ttl"];
     check_arguments(&compared, resource, &wanted.arguments, &current.arguments)
 }
 

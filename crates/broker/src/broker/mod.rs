@@ -9,6 +9,7 @@ mod departures;
 mod exchanges;
 mod import;
 mod loading;
+mod once;
 mod policies;
 mod publishing;
 mod queues;
@@ -212,12 +213,16 @@ impl Broker {
         if durable {
             entries.push(Entry::Define(command.clone()));
         }
-        self.forget_history(&topology, command);
+        self.forget_exchange(&topology, command, &mut entries);
         let mut applied = topology.apply(command);
+        if durable {
+            let memories = self.give_memories(&mut topology, Some(command));
+            entries.extend(memories.into_iter().map(Entry::Define));
+        }
         let mut unused = applied.unused.clone();
         while let Some((vhost, exchange)) = unused.pop() {
             let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
-            self.forget_history(&topology, &command);
+            self.forget_exchange(&topology, &command, &mut entries);
             let mut more = topology.apply(&command);
             unused.append(&mut more.unused);
             applied.schedules.append(&mut more.schedules);
@@ -233,13 +238,16 @@ impl Broker {
         (applied, self.defined())
     }
 
-    /// Frees what an exchange that goes keeps of its messages.
-    fn forget_history(&self, topology: &Topology, command: &Command) {
+    /// Frees what an exchange that goes keeps of its messages, and has the log forget it too.
+    fn forget_exchange(&self, topology: &Topology, command: &Command, entries: &mut Vec<Entry>) {
         let Command::DeleteExchange(vhost, name) = command else { return };
         let vhost = topology.vhosts.get(vhost);
-        let exchange = vhost.and_then(|vhost| vhost.exchanges.get(name));
-        if let Some(history) = exchange.and_then(|exchange| exchange.router.history()) {
+        let Some(exchange) = vhost.and_then(|vhost| vhost.exchanges.get(name)) else { return };
+        if let Some(history) = exchange.router.history() {
             self.count_memory(-(history.close() as i64));
+        }
+        if let Some(memory) = &exchange.memory {
+            self.count_memory(-(memory.close(entries) as i64));
         }
     }
 

@@ -16,7 +16,7 @@ impl Broker {
     pub fn recover(
         log: Arc<dyn Log>,
         seed: [u8; 32],
-        recovered: Recovered,
+        mut recovered: Recovered,
         now: Timestamp,
     ) -> Self {
         let mut broker = Self::new(log, seed);
@@ -33,6 +33,7 @@ impl Broker {
                 queue.start_with(vhost.policies.settings(&queue.spec, &queue.declared));
             }
         }
+        broker.recall(&topology, &mut recovered);
         let queues = topology.vhosts.values().flat_map(|vhost| vhost.all_queues());
         let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
             queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
@@ -50,6 +51,12 @@ impl Broker {
         }
         last = queues.keys().copied().fold(last, Ord::max);
         broker.next_id.store(last.0 + 1, Ordering::Relaxed);
+        // Those of a version that did not remember.
+        let memories = broker.give_memories(&mut topology, None);
+        if !memories.is_empty() {
+            let entries: Vec<Entry> = memories.into_iter().map(Entry::Define).collect();
+            broker.log.append(&entries);
+        }
         broker.topology.store(Arc::new(topology));
         for queue in queues.values() {
             let mut batch = queue.lock(broker.context(now));

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
+use crate::routing::Destination;
 
 /// One change. New kinds are added at the end: the index is the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum Command {
     SetQuota(QuotaOf, Quota),
     /// Adds an exchange with the queue in which its messages wait for their time.
     DeclareDelayed(Name, ExchangeSpec, QueueId),
+    /// Says under which id the log keeps what a queue or exchange with deduplication remembers.
+    Remember(Name, Destination, QueueId),
 }
 
 /// What a command did that others must act on.
@@ -117,6 +120,9 @@ impl Topology {
             }
             Command::SetQuota(QuotaOf::Vhost(vhost), quota) => self.change(vhost, |vhost| {
                 vhost.quota = *quota;
+            }),
+            Command::Remember(vhost, owner, id) => self.change(vhost, |vhost| {
+                vhost.remember_as(owner, *id);
             }),
         }
         applied

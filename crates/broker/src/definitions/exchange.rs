@@ -6,6 +6,7 @@ use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Policies, QueueSpec};
+use crate::deduplication::{ExchangeMemory, settings_of};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId};
 use crate::message::{FieldTable, FieldValue, Table};
@@ -38,7 +39,10 @@ impl ExchangeSpec {
     /// Refuses an alternate-exchange argument that is no string, and what the type refuses.
     pub(crate) fn check(&self, vhost: &str) -> Result<(), Refusal> {
         match self.arguments.get("alternate-exchange") {
-            None | Some(FieldValue::LongStr(_)) => self.kind.check_arguments(&self.arguments),
+            None | Some(FieldValue::LongStr(_)) => {
+                settings_of(self.kind, &self.arguments)?;
+                self.kind.check_arguments(&self.arguments)
+            }
             Some(other) => Err(Refusal::precondition(format!(
                 "invalid type '{}' for arg 'alternate-exchange' in {}",
                 other.type_name(),
@@ -129,6 +133,8 @@ pub struct Exchange {
     /// As declared.
     pub spec: ExchangeSpec,
     alternate: Option<Name>,
+    /// What it remembers, if it deduplicates.
+    pub(crate) memory: Option<Arc<ExchangeMemory>>,
     pub(crate) router: Router,
     pub(crate) outgoing: OrdSet<BindingKey>,
     /// Where messages wait for their time, in an exchange of the type that has them wait.
@@ -139,13 +145,8 @@ impl Exchange {
     /// Without bindings; what its type leaves to chance comes from `seed`.
     pub(crate) fn new(spec: ExchangeSpec, policies: &Policies, seed: u64) -> Self {
         let alternate = alternate(&spec, policies);
-        Self {
-            router: Router::new(&spec, seed),
-            outgoing: OrdSet::new(),
-            spec,
-            alternate,
-            schedule: None,
-        }
+        let (memory, router) = (ExchangeMemory::of(&spec), Router::new(&spec, seed));
+        Self { router, outgoing: OrdSet::new(), spec, alternate, memory, schedule: None }
     }
 
     /// The same with a schedule.

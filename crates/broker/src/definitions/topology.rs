@@ -202,6 +202,46 @@ impl Vhost {
         unused
     }
 
+    /// Says where the log keeps what a queue or exchange remembers.
+    pub(crate) fn remember_as(&self, owner: &Destination, id: QueueId) {
+        match owner {
+            Destination::Queue(name) => {
+                if let Some(queue) = self.queues.get(name) {
+                    queue.remember_as(id);
+                }
+            }
+            Destination::Exchange(name) => {
+                let exchange = self.exchanges.get(name);
+                if let Some(memory) = exchange.and_then(|exchange| exchange.memory.as_ref()) {
+                    memory.lock().memory.settle_in(id);
+                }
+            }
+        }
+    }
+
+    /// The durable queues and exchanges that deduplicate and have nowhere in the log to remember.
+    pub(crate) fn without_memory(&self) -> Vec<Destination> {
+        let queues = self.queues.keys().flat_map(|name| self.queue_without_memory(name));
+        let exchanges = self.exchanges.keys().flat_map(|name| self.exchange_without_memory(name));
+        queues.chain(exchanges).collect()
+    }
+
+    /// A queue if it is one of them.
+    pub(crate) fn queue_without_memory(&self, name: &Name) -> Option<Destination> {
+        let queue = self.queues.get(name)?;
+        let settings = || self.policies.settings(&queue.spec, &queue.declared);
+        let lacks =
+            queue.is_durable() && settings().deduplication.is_some() && queue.memory_id().is_none();
+        lacks.then(|| Destination::Queue(name.clone()))
+    }
+
+    /// An exchange if it is one of them.
+    pub(crate) fn exchange_without_memory(&self, name: &Name) -> Option<Destination> {
+        let memory = self.exchanges.get(name)?.memory.as_ref()?;
+        let lacks = memory.durable && memory.id().is_none();
+        lacks.then(|| Destination::Exchange(name.clone()))
+    }
+
     /// Whether bindings lead to `destination`.
     pub fn is_bound(&self, binding: &Binding) -> bool {
         self.incoming.contains(&binding.key())

@@ -51,6 +51,19 @@ impl Message {
         head
     }
 
+    /// A record that is kept like a message: a body alone, persistent.
+    pub(crate) fn record(body: Vec<u8>) -> Self {
+        Self {
+            block: body.into(),
+            exchange_len: 0,
+            routing_key_len: 0,
+            properties_len: 0,
+            priority: 0,
+            persistent: true,
+            expiration_ms: None,
+        }
+    }
+
     /// All its bytes in one block.
     pub fn block(&self) -> &Bytes {
         &self.block

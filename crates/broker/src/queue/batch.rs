@@ -117,7 +117,7 @@ impl<'a> Batch<'a> {
         context: Context<'a>,
     ) -> Self {
         Self {
-            bytes_before: queue.messages.bytes(),
+            bytes_before: queue.bytes(),
             entries: Entries::new(handle.spec.id),
             effects: Effects::default(),
             least: Position::START,
@@ -159,7 +159,7 @@ impl<'a> Batch<'a> {
         self.queue.used_at = self.context.now;
     }
 
-    fn is_durable(&self, message: &Message) -> bool {
+    pub(super) fn is_durable(&self, message: &Message) -> bool {
         message.persistent && self.handle.is_durable()
     }
 
@@ -401,6 +401,9 @@ impl<'a> Batch<'a> {
         if self.handle.is_durable() {
             self.entries.drop_queue();
         }
+        if let Some(memory) = &mut self.queue.memory {
+            memory.close();
+        }
         self.queue.deleted = true;
         self.queue.groups = None;
         self.queue.messages = Messages::new(id, false, 0);
@@ -425,7 +428,11 @@ impl<'a> Batch<'a> {
     /// What the batch has for the log so far, for a caller that appends it together with more.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
         let watched = self.queue.delivered.polled || !self.queue.consumers.is_empty();
-        self.entries.take(&mut self.queue.delivered, watched)
+        let mut entries = self.entries.take(&mut self.queue.delivered, watched);
+        if let Some(memory) = &mut self.queue.memory {
+            memory.take_entries(&mut entries);
+        }
+        entries
     }
 
     /// Notes when the deletion is durable: what is published to the queue from now on vanishes, but

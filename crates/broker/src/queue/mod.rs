@@ -2,7 +2,8 @@
 //!
 //! A connection locks a queue once for all that a socket read brought it ([`QueueHandle::lock`]),
 //! applies its operations to the [`Batch`], and finishes: durable entries go to the log as one
-//! group, deliveries to the consumers' connections. Lock order: definitions, queues by id, outlets.
+//! group, deliveries to the consumers' connections. Lock order: definitions, exchanges'
+//! memories, queues by id, outlets.
 
 mod batch;
 mod browsing;
@@ -14,6 +15,7 @@ mod expiry;
 mod finish;
 mod groups;
 mod messages;
+mod once;
 mod reading;
 mod retrying;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use batch::{Batch, Cause, DeathReason, Departure, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
+pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
 pub use messages::Cursor;
 pub(crate) use messages::{Place, Seen};
@@ -36,6 +39,7 @@ use entries::Delivered;
 use groups::Groups;
 use messages::Messages;
 
+use crate::deduplication::Memory;
 use crate::definitions::{QueueSettings, QueueSpec};
 use crate::error::{Refusal, Resource};
 use crate::ids::{ConnectionId, Timestamp};
@@ -60,6 +64,8 @@ struct Queue {
     settings: Arc<QueueSettings>,
     messages: Messages,
     consumers: Consumers,
+    /// What it remembers, once it has deduplicated or has a place for that in the log.
+    memory: Option<Box<Memory>>,
     /// It was deleted: nothing enters any more.
     deleted: bool,
     /// When that is durable.
@@ -113,6 +119,7 @@ impl QueueHandle {
             messages: Messages::new(spec.id, durable, settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),
             settings: Arc::clone(&settings),
+            memory: None,
             deleted: false,
             deleted_at: Position::START,
             delivered: Delivered::default(),

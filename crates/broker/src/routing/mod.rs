@@ -66,10 +66,12 @@ pub enum ExchangeKind {
     RecentHistory,
     /// As another type, when the time has come that a message asks for.
     Delayed,
+    /// Every binding matches, and nothing passes twice.
+    MessageDeduplication,
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -80,6 +82,7 @@ impl ExchangeKind {
         Self::LocalRandom,
         Self::RecentHistory,
         Self::Delayed,
+        Self::MessageDeduplication,
     ];
 
     /// The type's name in `exchange.declare`.
@@ -95,6 +98,7 @@ impl ExchangeKind {
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
             Self::Delayed => "x-delayed-message",
+            Self::MessageDeduplication => "x-message-deduplication",
         }
     }
 
@@ -150,7 +154,9 @@ impl Router {
             ExchangeKind::Direct | ExchangeKind::Delayed => {
                 Self::Direct(direct::DirectRouter::default())
             }
-            ExchangeKind::Fanout => Self::Fanout(fanout::FanoutRouter::default()),
+            ExchangeKind::Fanout | ExchangeKind::MessageDeduplication => {
+                Self::Fanout(fanout::FanoutRouter::default())
+            }
             ExchangeKind::Topic => Self::Topic(topic::TopicRouter::new(seed)),
             ExchangeKind::Headers => Self::Headers(headers::HeadersRouter::default()),
             ExchangeKind::ConsistentHash => {

@@ -170,7 +170,7 @@ fn exchanges_behind_each_other_delay_once() {
     let input = RoutingInput { routing_key, extra_keys: &[], message: Some(&message), now };
     let routed = route(&topology.vhosts["/"], "first", &input);
     let mut outgoing = Outgoing::default();
-    outgoing.push(message.clone(), &Route { queues: routed.queues, cacheable: false }, 0);
+    outgoing.push(message.clone(), &Route { queues: routed.queues, ..Route::default() }, 0);
     world.broker.flush(&mut outgoing, now);
     assert_eq!(world.waiting(), (1, 0));
     world.run(100);

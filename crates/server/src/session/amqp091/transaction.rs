@@ -107,7 +107,10 @@ impl Channel {
     fn still_there(&self, link: &Link, route: &Route) -> Route {
         let vhost = link.topology.vhosts.get(&link.who.vhost);
         let find = |queue: &Arc<QueueHandle>| vhost?.in_place_of(queue).cloned();
-        Route { queues: route.queues.iter().filter_map(find).collect(), cacheable: false }
+        let mut route = route.clone();
+        route.queues = route.queues.iter().filter_map(find).collect();
+        route.cacheable = false;
+        route
     }
 
     pub(super) fn on_tx_rollback(&mut self, link: &mut Link) -> Outcome {
