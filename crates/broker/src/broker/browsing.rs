@@ -160,8 +160,7 @@ impl Broker {
         let (mut deleted, mut position) = (0, Position::START);
         for seqs in sorted(seqs).chunks(LOOK_MAX) {
             let seen = queue.lock(self.context(now)).look_up(seqs);
-            let mut pieces = Pieces { broker: self, queue, seen: &seen, at: 0 };
-            while let Some(piece) = pieces.next() {
+            for piece in (Pieces { broker: self, queue, seen: &seen, at: 0 }) {
                 let places: Vec<Place> = piece.iter().map(place).collect();
                 let mut batch = queue.lock(self.context(now));
                 deleted += batch.remove(&places);

@@ -178,7 +178,7 @@ fn merged(deaths: &[FieldValue]) -> Vec<FieldValue> {
     if deaths.len() < 2 {
         return deaths.to_vec();
     }
-    // Headers are at most a frame long, and mostly hold a few deaths: a list will do, up to a point.
+    // Mostly there are a few: a list will do, up to a point.
     let mut found: Vec<(_, i64)> = Vec::new();
     let mut merged: Vec<FieldValue> = Vec::new();
     for death in deaths.iter().take(DEATHS_MAX) {

@@ -146,6 +146,21 @@ impl Consumer {
     fn is_full(&self) -> bool {
         self.spec.prefetch != 0 && self.in_flight >= self.spec.prefetch
     }
+
+    /// Claims room for a message of `bytes`: what the consumer is then, `Ready` if it was given.
+    fn claim(&self, bytes: usize) -> State {
+        let no_ack = self.spec.no_ack;
+        if !no_ack && self.is_full() {
+            State::Full
+        } else if !self.spec.limit.acquire(u32::from(!no_ack)) {
+            State::Parked
+        } else if !self.spec.outlet.reserve(bytes) {
+            self.spec.limit.unclaim(u32::from(!no_ack));
+            State::Parked
+        } else {
+            State::Ready
+        }
+    }
 }
 
 /// The consumers of one queue.
@@ -278,22 +293,45 @@ impl Consumers {
                 turns.pop_front();
                 continue;
             };
-            let no_ack = consumer.spec.no_ack;
-            consumer.state = if !no_ack && consumer.is_full() {
-                State::Full
-            } else if !consumer.spec.limit.acquire(u32::from(!no_ack)) {
-                State::Parked
-            } else if !consumer.spec.outlet.reserve(bytes) {
-                consumer.spec.limit.unclaim(u32::from(!no_ack));
-                State::Parked
-            } else {
-                return Some(Turn { consumer: id, no_ack, priority });
-            };
+            consumer.state = consumer.claim(bytes);
+            if consumer.state == State::Ready {
+                return Some(Turn { consumer: id, no_ack: consumer.spec.no_ack, priority });
+            }
             if consumer.state == State::Parked {
                 self.parked.push_back(id);
             }
             turns.pop_front();
         }
+    }
+
+    /// The turn of one consumer, whoever stands before it, if it has room for a message of
+    /// `bytes`; its room is claimed.
+    pub(super) fn turn_of(&mut self, id: ConsumerId, bytes: usize) -> Option<Turn> {
+        let consumer = self.all.get_mut(&id)?;
+        if consumer.state != State::Ready {
+            return None;
+        }
+        consumer.state = consumer.claim(bytes);
+        let (state, priority) = (consumer.state, consumer.spec.priority);
+        if state == State::Ready {
+            return Some(Turn { consumer: id, no_ack: consumer.spec.no_ack, priority });
+        }
+        if state == State::Parked {
+            self.parked.push_back(id);
+        }
+        self.leave_turns(priority, id);
+        None
+    }
+
+    /// Whether a consumer is there.
+    pub(super) fn contains(&self, id: ConsumerId) -> bool {
+        self.all.contains_key(&id)
+    }
+
+    /// Those that may get messages, whether they have room or not.
+    pub(super) fn active(&self) -> impl Iterator<Item = ConsumerId> {
+        let active = self.all.iter().filter(|(_, one)| one.state != State::Inactive);
+        active.map(|(id, _)| *id)
     }
 
     /// Gives the message to the consumer whose turn it is, and the turn to the next one.

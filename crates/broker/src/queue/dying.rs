@@ -1,6 +1,6 @@
 //! What leaves a locked queue for others, because it died or was due: it leaves the queue's order
-//! at once, and its log together with its arrival elsewhere ([`crate::broker`]'s departures lock all
-//! of these queues).
+//! at once, and its log together with its arrival elsewhere ([`crate::broker`]'s departures lock
+//! all of these queues).
 
 use super::Batch;
 use super::batch::{Cause, DeathReason, Departure};

@@ -12,6 +12,7 @@ mod dying;
 mod entries;
 mod expiry;
 mod finish;
+mod groups;
 mod messages;
 mod reading;
 mod retrying;
@@ -32,6 +33,7 @@ pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
 use entries::Delivered;
+use groups::Groups;
 use messages::Messages;
 
 use crate::definitions::{QueueSettings, QueueSpec};
@@ -66,6 +68,8 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    /// With `x-message-group-header`.
+    groups: Option<Box<Groups>>,
 }
 
 /// A queue that others hold on to.
@@ -113,6 +117,7 @@ impl QueueHandle {
             deleted_at: Position::START,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {
             spec,

@@ -42,7 +42,11 @@ impl Batch<'_> {
             RetryKind::Failed => how == Settlement::Requeue,
             RetryKind::Returned => how == Settlement::Release,
         });
-        let Some(retry) = retry else { return self.queue.messages.put_back(slot) };
+        let Some(retry) = retry else {
+            self.note_return(slot.seq);
+            self.queue.messages.put_back(slot);
+            return;
+        };
         let count = slot.returns.saturating_add(1);
         let at = self.context.now.after(retry.delay(slot.seq, count));
         let keeps = self.context.window < usize::MAX;
@@ -52,7 +56,15 @@ impl Batch<'_> {
     /// Has messages be ready again whose rest is over.
     pub(super) fn wake(&mut self) {
         if self.queue.messages.next_wake() <= self.context.now {
-            self.queue.messages.wake(self.context.now);
+            for seq in self.queue.messages.wake(self.context.now) {
+                self.note_return(seq);
+            }
+        }
+    }
+
+    fn note_return(&mut self, seq: Seq) {
+        if let Some(groups) = &mut self.queue.groups {
+            groups.came_back(seq);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The client's side: the bytes that connections send before and while they are counted.
 
+use leveret_client::{Channel, Publish};
 use leveret_server::hot_path::{Peer, World};
 use leveret_wire::amqp091::PROTOCOL_HEADER;
-use leveret_wire::amqp091::frame::{
-    Decoder, Event, write_body_frame_header, write_content_header, write_publish,
-};
+use leveret_wire::amqp091::frame::{Decoder, Event};
 use leveret_wire::amqp091::method::Method;
+use leveret_wire::amqp091::properties::BasicProperties;
 use leveret_wire::amqp091::table::Table;
+
+/// The largest frame, in bytes.
+const FRAME_MAX: u32 = 131_072;
 
 /// Sends methods of one channel.
 pub struct Client {
@@ -30,7 +33,7 @@ impl Client {
                 locale: "en_US",
             },
         );
-        let tune = Method::ConnectionTuneOk { channel_max: 10, frame_max: 131_072, heartbeat: 0 };
+        let tune = Method::ConnectionTuneOk { channel_max: 10, frame_max: FRAME_MAX, heartbeat: 0 };
         client.send(0, &tune);
         client.call(0, &Method::ConnectionOpen { virtual_host: "/" });
         client.call(1, &Method::ChannelOpen {});
@@ -106,14 +109,18 @@ impl Client {
     }
 }
 
-/// Appends a publish on channel 1.
+/// Appends a publish on channel 1. A content type and a delivery mode are what nearly all clients
+/// send.
 pub fn publish(out: &mut Vec<u8>, to: (&str, &str), persistent: bool, body: &[u8]) {
-    // A content type, and a delivery mode: what nearly all clients send.
-    let properties: &[u8] =
-        if persistent { b"\x90\x00\x0atext/plain\x02" } else { b"\x90\x00\x0atext/plain\x01" };
-    write_publish(out, 1, to.0, to.1, false);
-    write_content_header(out, 1, body.len() as u64, properties);
-    write_body_frame_header(out, 1, body.len() as u32);
-    out.extend_from_slice(body);
-    out.push(0xCE);
+    let properties = BasicProperties {
+        content_type: Some("text/plain".into()),
+        delivery_mode: Some(if persistent { 2 } else { 1 }),
+        ..BasicProperties::default()
+    };
+    let (exchange, routing_key) = to;
+    Publish { exchange, routing_key, mandatory: false, properties, body }.encode(
+        Channel(1),
+        FRAME_MAX,
+        out,
+    );
 }

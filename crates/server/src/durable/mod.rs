@@ -131,10 +131,12 @@ impl StoreLog {
 
     /// Definitions as they are kept in a snapshot.
     pub fn encode_definitions(commands: &[Command]) -> Vec<u8> {
-        // A list of commands has no part that postcard cannot encode.
-        postcard::to_stdvec(commands).unwrap_or_default()
+        postcard::to_stdvec(commands).expect(ENCODES)
     }
 }
+
+/// Without what it was to be, an entry of the log would make the next start fail.
+const ENCODES: &str = "a command has no part that postcard cannot encode";
 
 fn target(queue: QueueId, seq: Seq, level: u8, expires_at: Timestamp) -> Target {
     Target { queue: queue.0, seq: seq.0, expires: expires_at.0, level }
@@ -143,7 +145,7 @@ fn target(queue: QueueId, seq: Seq, level: u8, expires_at: Timestamp) -> Target 
 fn put(group: &mut Group<'_>, entry: &Entry) {
     match entry {
         Entry::Define(command) => {
-            group.define(&postcard::to_stdvec(command).unwrap_or_default());
+            group.define(&postcard::to_stdvec(command).expect(ENCODES));
         }
         Entry::Publish { queue, seq, level, message, expires_at } => {
             let target = target(*queue, *seq, *level, *expires_at);

@@ -62,14 +62,17 @@ impl Messages {
         Some(slot)
     }
 
-    /// Has those be ready again whose time has come.
-    pub(in crate::queue) fn wake(&mut self, now: Timestamp) {
+    /// Has those be ready again whose time has come, and names them.
+    pub(in crate::queue) fn wake(&mut self, now: Timestamp) -> Vec<Seq> {
+        let mut woken = Vec::new();
         while let Some((at, seq)) = self.resting.times.first().copied()
             && at <= now
             && let Some(slot) = self.take_resting(seq)
         {
             self.restore(slot);
+            woken.push(seq);
         }
+        woken
     }
 
     /// When to call [`Self::wake`].

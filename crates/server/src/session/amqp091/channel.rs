@@ -12,10 +12,12 @@ use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::method::Method;
 
 use super::confirm::Confirms;
+use super::consumer_timeout::Ages;
 use super::failure::{Failure, Outcome};
 use super::link::Link;
 use super::transaction::OpenTransaction;
 use super::unacked::UnackedList;
+use crate::tenants::Seat;
 
 /// Whether a channel still listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +66,10 @@ pub(super) struct Channel {
     pub(super) immediate: bool,
     pub(super) mode: Mode,
     pub(super) unacked: UnackedList,
+    /// Of what is in it, once somebody has looked.
+    pub(super) ages: Option<Box<Ages>>,
+    /// While it is open.
+    pub(super) seat: Option<Seat>,
     /// The delivery tag given last.
     pub(super) last_tag: u64,
     /// For consumers to come.
@@ -76,7 +82,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16) -> Self {
+    pub(super) fn new(number: u16, seat: Option<Seat>) -> Self {
         Self {
             number,
             state: ChannelState::Open,
@@ -88,6 +94,8 @@ impl Channel {
             immediate: false,
             mode: Mode::Plain,
             unacked: UnackedList::default(),
+            ages: None,
+            seat,
             last_tag: 0,
             prefetch: 0,
             limit: Arc::default(),

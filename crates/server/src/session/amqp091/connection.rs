@@ -13,6 +13,7 @@ use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
 use super::channel::{Channel, ChannelState, unexpected_header};
+use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::handshake::Handshake;
 use super::link::Link;
@@ -140,7 +141,12 @@ impl Session {
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.options.out_buffer_max_bytes;
-        room && !self.is_held_up() && !self.is_input_held() && self.link.rest_until.is_none()
+        room && !self.is_paused()
+    }
+
+    /// Whether nothing is read for a reason that is not the client's own slowness to read.
+    fn is_paused(&self) -> bool {
+        self.is_held_up() || self.is_input_held() || self.link.rest_until.is_some()
     }
 
     fn is_held_up(&self) -> bool {
@@ -159,8 +165,11 @@ impl Session {
         self.link.now = now;
         self.last_read = now;
         self.link.refresh();
+        self.stopped_early = self.rests_for_quota();
+        if self.stopped_early {
+            return 0;
+        }
         let mut rest = input;
-        self.stopped_early = false;
         loop {
             if !self.wants_input() {
                 self.stopped_early = true;
@@ -189,6 +198,7 @@ impl Session {
             }
         }
         self.end_turn();
+        self.link.charge();
         input.len() - rest.len()
     }
 
@@ -373,8 +383,13 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        self.channels.insert(number, Box::new(Channel::new(number)));
-        self.link.send(number, &Method::ChannelOpenOk {});
+        match self.link.enter_channel() {
+            Ok(seat) => {
+                self.channels.insert(number, Box::new(Channel::new(number, seat)));
+                self.link.send(number, &Method::ChannelOpenOk {});
+            }
+            Err(failure) => self.fail_connection(failure, (0, 0)),
+        }
     }
 
     /// The client closes a channel: whatever it has out goes back before the close-ok.
@@ -462,6 +477,7 @@ impl Session {
         for queue in std::mem::take(&mut self.link.exclusive) {
             self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
         }
+        self.link.leave();
     }
 
     /// What the server or others have for this connection.
@@ -480,6 +496,9 @@ impl Session {
     pub(super) fn take_deliveries(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.link.mailbox.take_mail(&mut mail);
+        if !mail.is_empty() {
+            self.link.acks.on_delivered(self.link.now);
+        }
         for mail in mail.drain(..) {
             match mail {
                 Mail::Delivery(delivery) => self.deliver(delivery),
@@ -510,6 +529,7 @@ impl Session {
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
+                self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
                     self.link.send(0, &Method::ConnectionUnblocked {});
                 }
@@ -541,7 +561,8 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        [self.deadline_of_phase(), self.link.rest_until].into_iter().flatten().min()
+        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at];
+        times.into_iter().flatten().min()
     }
 
     fn deadline_of_phase(&self) -> Option<Timestamp> {
@@ -584,9 +605,11 @@ impl Session {
     /// Heartbeats and deadlines.
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         self.link.now = now;
+        let heard = !self.is_paused() || self.last_read.after(CHECK_MS) >= now;
         if self.link.rest_until.is_some_and(|at| at <= now) {
-            self.link.rest_until = None;
+            self.end_rest();
         }
+        self.check_acks(heard);
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }

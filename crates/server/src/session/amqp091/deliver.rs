@@ -99,6 +99,7 @@ impl Session {
             return;
         }
         channel.state = ChannelState::Closing;
+        channel.seat = None;
         let mut unacked = channel.unacked.take_all();
         if let Mode::Tx(transaction) = &mut channel.mode {
             unacked.append(&mut transaction.take_unsettled());

@@ -14,11 +14,14 @@ use leveret_broker::log::Position;
 use leveret_broker::queue::{ChannelLimit, QueueHandle, Settlement};
 use leveret_wire::amqp091::method::Method;
 
+use super::consumer_timeout::AckWatch;
 use super::routes::Routes;
+use super::tenancy::{Quotas, Seats};
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
 use crate::shared::Shared;
+use crate::tenants::Published;
 
 /// A consumer of this connection.
 #[derive(Debug, Clone)]
@@ -75,6 +78,13 @@ pub(super) struct Link {
     pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
+    /// What was published and is not charged yet.
+    pub(super) published: Published,
+    /// While the connection is open.
+    pub(super) seats: Option<Seats>,
+    /// None when no quota says anything.
+    pub(super) quotas: Option<Box<Quotas>>,
+    pub(super) acks: AckWatch,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
 }
@@ -113,6 +123,10 @@ impl Link {
             defines: false,
             rest_until: None,
             publishes: false,
+            published: Published::default(),
+            seats: None,
+            quotas: None,
+            acks: AckWatch::default(),
             claimed: 0,
             options: shared.options.load_full(),
             shared,
@@ -134,10 +148,13 @@ impl Link {
         let options = self.shared.options.load();
         if !Arc::ptr_eq(&options, &self.options) {
             self.options = Arc::clone(&options);
+            self.acks.on_change(self.now);
         }
         let topology = self.shared.broker.topology();
         if topology.version != self.topology.version {
             self.topology = Arc::clone(&topology);
+            self.look_up_quotas();
+            self.acks.on_change(self.now);
         }
         self.routes.refresh(self.topology.version);
     }

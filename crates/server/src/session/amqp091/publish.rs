@@ -65,6 +65,7 @@ impl Channel {
             reply_to,
         )
         .map_err(|refusal| self.refused(link, refusal))?;
+        link.published.add(header.body_size);
         if builder.missing() == 0 {
             return self.finish_publish(link, builder);
         }

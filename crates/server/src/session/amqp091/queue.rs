@@ -12,15 +12,27 @@ use super::link::Link;
 impl Channel {
     pub(super) fn on_queue_method(&mut self, link: &mut Link, method: &Method<'_>) -> Outcome {
         match *method {
-            Method::QueueDeclare { no_wait, .. } => {
-                let declared = self.declare_queue(link, method)?;
-                self.last_queue = declared.name.clone();
-                let answer = Method::QueueDeclareOk {
-                    queue: &declared.name,
-                    message_count: count(declared.ready),
-                    consumer_count: count(declared.consumers),
-                };
-                self.answer_durable(link, declared.position, no_wait, &answer);
+            Method::QueueDeclare { queue, passive: true, no_wait, .. } => {
+                let found = link.broker().inspect_queue(&link.who, queue, link.now)?;
+                self.answer_declare(link, no_wait, &found);
+            }
+            Method::QueueDeclare {
+                queue,
+                durable,
+                exclusive,
+                auto_delete,
+                no_wait,
+                arguments,
+                ..
+            } => {
+                let arguments = arguments.to_owned();
+                let request =
+                    QueueRequest { name: queue, durable, exclusive, auto_delete, arguments };
+                let declared = link.broker().declare_queue(&link.who, request, link.now)?;
+                if let (true, Some(created)) = (exclusive, &declared.created) {
+                    link.own(created);
+                }
+                self.answer_declare(link, no_wait, &declared);
             }
             Method::QueueBind { queue, exchange, routing_key, no_wait, arguments } => {
                 let request = self.bind_request(queue, exchange, routing_key, arguments)?;
@@ -50,28 +62,14 @@ impl Channel {
         Ok(())
     }
 
-    fn declare_queue(&self, link: &mut Link, method: &Method<'_>) -> Outcome<QueueDeclared> {
-        let Method::QueueDeclare {
-            queue, passive, durable, exclusive, auto_delete, arguments, ..
-        } = *method
-        else {
-            unreachable!("only called for a declare")
+    fn answer_declare(&mut self, link: &mut Link, no_wait: bool, declared: &QueueDeclared) {
+        self.last_queue = declared.name.clone();
+        let answer = Method::QueueDeclareOk {
+            queue: &declared.name,
+            message_count: count(declared.ready),
+            consumer_count: count(declared.consumers),
         };
-        if passive {
-            return Ok(link.broker().inspect_queue(&link.who, queue, link.now)?);
-        }
-        let request = QueueRequest {
-            name: queue,
-            durable,
-            exclusive,
-            auto_delete,
-            arguments: arguments.to_owned(),
-        };
-        let declared = link.broker().declare_queue(&link.who, request, link.now)?;
-        if let (true, Some(created)) = (exclusive, &declared.created) {
-            link.own(created);
-        }
-        Ok(declared)
+        self.answer_durable(link, declared.position, no_wait, &answer);
     }
 
     /// An empty queue name is the queue declared last; with an empty key too, the key is its name.

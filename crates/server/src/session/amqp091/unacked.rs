@@ -26,6 +26,16 @@ pub(super) struct UnackedList {
 }
 
 impl UnackedList {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All, oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Unacked> {
+        self.entries.iter().filter_map(|(_, unacked)| unacked.as_ref())
+    }
+
     /// Adds the newest delivery.
     pub(super) fn push(&mut self, unacked: Unacked) {
         self.entries.push_back((unacked.tag, Some(unacked)));
