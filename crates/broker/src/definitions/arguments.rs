@@ -42,7 +42,7 @@ pub(crate) const COMPARED: [&str; 28] = [
 ];
 
 /// How many headers a queue with deduplication remembers, if it does not say.
-const CACHE_SIZE: u64 = 128;
+const CACHE_SIZE: u64 = 65_536;
 /// And at most.
 const CACHE_SIZE_MAX: u64 = 10_000_000;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::exchange::BindingKey;
-use super::{Binding, Exchange, ExchangeSpec, Policies, Quota, User, UserLimits, VhostLimits};
+use super::{
+    Binding, Exchange, ExchangeSpec, Policies, QueueSpec, Quota, User, UserLimits, VhostLimits,
+};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId};
 use crate::message::FieldTable;
@@ -120,6 +122,15 @@ impl Vhost {
                 exchange = exchange.with_schedule(&self.name, id);
             }
             self.exchanges.insert(spec.name.clone(), Arc::new(exchange));
+        }
+    }
+
+    /// Adds a queue; one that is there stays.
+    pub(crate) fn add_queue(&mut self, spec: &QueueSpec) {
+        if !self.queues.contains_key(&spec.name) {
+            let queue = QueueHandle::new(spec.clone());
+            queue.start_with(self.policies.settings(spec, &queue.declared));
+            self.queues.insert(spec.name.clone(), Arc::new(queue));
         }
     }
 

@@ -3,11 +3,11 @@
 //! comes.
 //!
 //! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
-//! in `unacked`, or rests, or is leaving. In a level every seq in `returned` is smaller than
-//! every one in `fresh`, and those are smaller than the others, so a message that comes back is
-//! delivered again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and
-//! `behind` have their message in memory; one without stands in `returned`, in `unacked`, rests or
-//! is leaving, and is durable.
+//! in `unacked`, or rests, or is leaving. In a level every seq in `returned` is smaller than every
+//! one in `fresh`, and those are smaller than the others, so a message that comes back is delivered
+//! again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have
+//! their message in memory; one without stands in `returned` or `unacked`, rests or is leaving, and
+//! is durable.
 
 mod bound;
 mod late;

@@ -1,9 +1,9 @@
 //! Delayed retry in a locked queue: what comes back may have to rest before it is ready again
 //! (RabbitMQ: Quorum Queues, "Delayed Retry").
 
+use super::Batch;
 use super::batch::Settlement;
 use super::messages::Slot;
-use super::{Batch, Queue};
 use crate::definitions::{Backoff, DelayedRetry, RetryKind};
 use crate::ids::Seq;
 
@@ -43,10 +43,9 @@ impl Batch<'_> {
             RetryKind::Returned => how == Settlement::Release,
         });
         let Some(retry) = retry else {
-            if let Some(groups) = &mut self.queue.groups {
-                groups.came_back(slot.seq);
-            }
-            return self.queue.messages.put_back(slot);
+            self.note_return(slot.seq);
+            self.queue.messages.put_back(slot);
+            return;
         };
         let count = slot.returns.saturating_add(1);
         let at = self.context.now.after(retry.delay(slot.seq, count));
@@ -56,12 +55,16 @@ impl Batch<'_> {
 
     /// Has messages be ready again whose rest is over.
     pub(super) fn wake(&mut self) {
-        let now = self.context.now;
-        let Queue { messages, groups, .. } = &mut *self.queue;
-        while let Some(seq) = messages.wake_next(now) {
-            if let Some(groups) = groups {
-                groups.came_back(seq);
+        if self.queue.messages.next_wake() <= self.context.now {
+            for seq in self.queue.messages.wake(self.context.now) {
+                self.note_return(seq);
             }
+        }
+    }
+
+    fn note_return(&mut self, seq: Seq) {
+        if let Some(groups) = &mut self.queue.groups {
+            groups.came_back(seq);
         }
     }
 }

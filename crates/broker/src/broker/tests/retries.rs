@@ -90,6 +90,21 @@ fn a_consumer_gets_it_when_the_rest_is_over() {
 }
 
 #[test]
+fn messages_of_groups_rest_too() {
+    let mut world = World::new();
+    world.declare("q", true, &retry("all", &[("x-message-group-header", text("g"))]));
+    let sink = Sink::with_room(10);
+    world.consume("q", &sink, false);
+    world.publish("q", &["x"]);
+    assert_eq!(sink.take().len(), 1);
+    world.give_back("q", &[Seq(1)], Settlement::Requeue);
+    world.publish("q", &["y"]);
+    assert_eq!(sink.take(), [("y".to_owned(), false)]);
+    world.tick_after(100);
+    assert_eq!(sink.take(), [("x".to_owned(), true)]);
+}
+
+#[test]
 fn what_fails_too_often_is_parked() {
     let mut world = World::new();
     world.declare("parking", true, &[]);

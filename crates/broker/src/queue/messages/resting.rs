@@ -62,18 +62,20 @@ impl Messages {
         Some(slot)
     }
 
-    /// Has the next one be ready again whose time has come.
-    pub(in crate::queue) fn wake_next(&mut self, now: Timestamp) -> Option<Seq> {
-        let (at, seq) = self.resting.times.first().copied()?;
-        if at > now {
-            return None;
+    /// Has those be ready again whose time has come, and names them.
+    pub(in crate::queue) fn wake(&mut self, now: Timestamp) -> Vec<Seq> {
+        let mut woken = Vec::new();
+        while let Some((at, seq)) = self.resting.times.first().copied()
+            && at <= now
+            && let Some(slot) = self.take_resting(seq)
+        {
+            self.restore(slot);
+            woken.push(seq);
         }
-        let slot = self.take_resting(seq)?;
-        self.restore(slot);
-        Some(seq)
+        woken
     }
 
-    /// When to call [`Self::wake_next`].
+    /// When to call [`Self::wake`].
     pub(in crate::queue) fn next_wake(&self) -> Timestamp {
         self.resting.times.first().map_or(Timestamp::NEVER, |(at, _)| *at)
     }
