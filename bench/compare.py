@@ -1,38 +1,40 @@
 #!/usr/bin/env python3
-"""Compare Leveret with RabbitMQ and with the limit: the same load, in turns, on the same machine.
+"""Compare Leveret with RabbitMQ, with the limit and with NATS: the same load, in turns, on the same
+machine.
 
 Each round starts one broker, runs every scenario on it, stops it, and does the same with the next,
 so that what else the machine does falls on all. A broker runs alone, with default settings, fresh
 data and free ports. The limit is a program that moves the same bytes between the same load
-generators and does nothing else (crates/client/examples/limit); it takes its turn where it can
-play the part. Scenarios are loads of `leveret perf`, probes are loads of
-crates/client/examples/loads. Reported are medians over the rounds with the lowest and highest
-value, the ratio to RabbitMQ, the share of the limit, and the CPU time that the broker itself used
-(from /proc, generator not included; microseconds a message are seconds a million). Standard
-library only; Linux only.
+generators and does nothing else (crates/client/examples/limit); NATS core is there for reference,
+since it stores nothing and has neither acks nor confirms. Both take their turns where they can play
+the part. Scenarios are loads of `leveret perf`, probes are loads of crates/client/examples/loads.
+Reported are medians over the rounds with the lowest and highest value, the ratio to RabbitMQ, the
+share of the limit, and the CPU time that the broker itself used (from /proc, generator not
+included; microseconds a message are seconds a million). What a broker fails at has no figure, is
+told below the table, and makes the comparison fail at its end, not before.
+
+The sweep is latency over load: first the rate that a broker reaches by itself, then 1,000 messages
+a second and shares of that rate. Latencies with a rate are counted from the time a message was
+due, and include all that was due. Standard library only; Linux only.
 
     bench/compare.py --rounds 3 --json result.json
     bench/compare.py --scenarios all --rounds 1
-    bench/compare.py --scenarios durable,latency --seconds 20
+    bench/compare.py --scenarios durable,latency,sweep --seconds 20
 """
 
 import argparse
 import json
 import os
 import pathlib
-import random
-import re
-import shutil
-import signal
-import socket
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-# Debian's package has its server script here; the one in PATH wants to be another user.
-RABBITMQ_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+import brokers
+from brokers import Failure, Leveret, Limit, Nats, RabbitMQ
+from brokers import cpu_seconds, fresh, load, memory_mib, uri_of
+from tables import confirm, decimals, grouped, kib, latency, markdown, milliseconds
+from tables import ratio, share, spread
 
 # Name, what it is, arguments of `leveret perf`.
 SCENARIOS = {
@@ -76,240 +78,47 @@ DEFAULT_SCENARIOS = "transient,small,acked"
 # Scenarios that the limit can play: one size and one routing key for each producer, no disk.
 LIMITED = {
     "small", "transient", "large", "acked", "many", "connections1000", "fanout", "latency",
-    "latency20k",
+    "latency20k", "sweep",
 }
+# Those that NATS can play, one publisher with one subject, and what its load is told.
+NATS = {
+    "small": "--size 24",
+    "transient": "--size 1024",
+    "large": "--size 65536",
+    "fanout": "--size 256 --subscribers 4 --subscriptions 100",
+    "latency": "--size 1024 --rate 1000",
+    "latency20k": "--size 1024 --rate 20000",
+}
+PLAYS = {Limit.name: LIMITED, Nats.name: set(NATS)}
 
 # Seconds of warm-up in addition, where it takes them until all threads are under way.
 MORE_WARMUP = {"connections1000": 4}
 
-START_SECONDS = 60
-STOP_SECONDS = 30
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# The loads of the sweep, and the shares of what a broker reaches by itself.
+SWEEP = {"no ack": "--size 1024 --auto-ack", "acked": "--size 1024 --confirm 1000 --qos 1000"}
+SWEEP_SHARES = (0.1, 0.3, 0.5, 0.8)
+SWEEP_IDLE = 1000
+SWEEP_REST_SECONDS = 1.5
+PERCENTILES = {"median": "p50", "p99": "p99", "p999": "p99.9", "max": "max"}
+
+# What churns: kind, and what its load is told. So many at once is where RabbitMQ is at its best.
+CHURN = {
+    "connections": "connections --threads 2 --at-once 8",
+    "connections_whole": "connections --threads 2 --at-once 8 --whole",
+    "channels": "channels --threads 2 --at-once 64",
+    "queues": "queues --threads 2 --at-once 64",
+}
 
 
-class Failure(Exception):
-    """Something that ends the comparison, in words."""
-
-
-def free_port():
-    """A free port below those of outgoing connections, which could take it before the broker does,
-    or meet themselves while they try to reach one that is not there yet."""
-    while True:
-        port = random.randrange(10_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-def cpu_seconds(pid):
-    """User and system time of a process and of its living descendants."""
-    total, found = 0.0, [pid]
-    while found:
-        current = found.pop()
-        try:
-            stat = pathlib.Path(f"/proc/{current}/stat").read_text()
-            tasks = list(pathlib.Path(f"/proc/{current}/task").iterdir())
-        except OSError:
-            continue
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        total += (int(user) + int(system)) / TICKS_PER_SECOND
-        for task in tasks:
-            try:
-                found += [int(child) for child in (task / "children").read_text().split()]
-            except OSError:
-                pass
-    return total
-
-
-def memory_mib(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return None
-
-
-class Broker:
-    """A broker process in a directory of its own."""
-
-    name = "?"
-
-    def __init__(self, directory):
-        self.directory = pathlib.Path(directory)
-        self.log = self.directory / "output.txt"
-        self.process = None
-        self.address = None
-
-    def command(self):
-        raise NotImplementedError
-
-    def find_address(self):
-        """Where it listens, once it does; None before."""
-        raise NotImplementedError
-
-    def pid(self):
-        return self.process.pid
-
-    def start(self):
-        command, environment = self.command()
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=self.directory,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            self.address = self.find_address()
-            if self.address:
-                return
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.002)
-        raise Failure(f"{self.name} did not start:\n{self.output()}")
-
-    def output(self):
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
-
-    def stop(self):
-        if self.process is None or self.process.poll() is not None:
-            return
-        try:
-            os.kill(self.pid(), signal.SIGTERM)
-        except ProcessLookupError:
-            pass
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.kill(self.pid(), signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
-
-    def kill(self):
-        """As `kill -9` does; the data stays for the next start."""
-        os.kill(self.pid(), signal.SIGKILL)
-        self.process.wait(STOP_SECONDS)
-
-
-class Leveret(Broker):
-    name = "Leveret"
-
-    def __init__(self, directory, binary, settings=()):
-        super().__init__(directory)
-        self.binary = binary
-        self.settings = settings
-        self.port = 0
-
-    def command(self):
-        command = [self.binary, "server", "--data-dir", str(self.directory / "data")]
-        for listener, address in (
-            ("amqp", f"127.0.0.1:{self.port}"),
-            ("management", "none"),
-            ("metrics", "none"),
-        ):
-            command += [f"--{listener}-listen", address]
-        for setting in self.settings:
-            command += ["--set", setting]
-        return command, {}
-
-    def find_address(self):
-        text = self.log.read_text(errors="replace")
-        found = re.search(r"^ready\b.*?\bamqp=(\S+:\d+)", text, re.MULTILINE)
-        return found and found.group(1).rstrip(",")
-
-
-class RabbitMQ(Broker):
-    name = "RabbitMQ"
-
-    def __init__(self, directory, server):
-        super().__init__(directory)
-        self.server = server
-        self.port = free_port()
-
-    def command(self):
-        environment = {
-            "HOME": str(self.directory),
-            "RABBITMQ_NODENAME": f"compare-{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
-            "RABBITMQ_PID_FILE": str(self.directory / "pid"),
-            "RABBITMQ_CONFIG_FILE": str(self.directory / "none"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
-        }
-        return [self.server], environment
-
-    def pid(self):
-        try:
-            return int((self.directory / "pid").read_text())
-        except (OSError, ValueError):
-            return self.process.pid
-
-    def find_address(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                pass
-        except OSError:
-            return None
-        return f"127.0.0.1:{self.port}"
-
-
-class Limit(Broker):
-    """Moves bytes and does nothing else."""
-
-    name = "limit"
-
-    def __init__(self, directory, binary):
-        super().__init__(directory)
-        self.binary = binary
-
-    def command(self):
-        return [self.binary], {}
-
-    find_address = Leveret.find_address
-
-
-def uri_of(broker):
-    return f"amqp://guest:guest@{broker.address}"
-
-
-def run_scenario(broker, options, name, more=()):
+def run_scenario(broker, options, name):
     """One run of the load; its figures with the broker's CPU and memory added."""
-    arguments = SCENARIOS[name][1].split() + list(more)
-    command = [options.perf, "perf", "--json", "--quiet", "--uri", uri_of(broker), *arguments]
+    run, arguments = brokers.perf, SCENARIOS[name][1].split()
+    if broker.name == Nats.name:
+        run, arguments = brokers.nats_perf, NATS[name].split()
     extra = MORE_WARMUP.get(name, 0)
-    command += ["--time", str(options.seconds + extra), "--warmup", str(options.warmup + extra)]
-    before = cpu_seconds(broker.pid())
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    used = cpu_seconds(broker.pid()) - before
-    if done.returncode != 0:
-        raise Failure(f"{name} on {broker.name}: {done.stderr.strip()}\n{broker.output()}")
-    figures = json.loads(done.stdout)
-    messages = figures["received_in_all"] or figures["sent_in_all"]
-    figures["broker_cpu_seconds"] = used
-    figures["broker_cpu_us_per_message"] = used * 1e6 / messages if messages else None
-    figures["broker_memory_mib"] = memory_mib(broker.pid())
-    return figures
-
+    return run(broker, options, arguments, options.seconds + extra, options.warmup + extra)
 
 # ---- probes: what is not a rate of messages through queues
-
-
-def load(broker, options, *arguments):
-    """Runs a load; what it told, with the broker's CPU."""
-    command = [options.loads, *map(str, arguments), "--uri", uri_of(broker)]
-    before = cpu_seconds(broker.pid())
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"{arguments} on {broker.name}: {done.stderr.strip()}\n{broker.output()}")
-    return {**json.loads(done.stdout), "cpu": cpu_seconds(broker.pid()) - before}
 
 
 class Held:
@@ -339,16 +148,46 @@ def probe_topic(broker, options):
         "published": told["published"] / told["seconds"],
         "delivered": told["delivered"] / told["seconds"],
         # Bindings included: they are part of the work, and nothing beside the messages.
-        "cpu": told["cpu"] * 1e6 / told["published_in_all"],
+        "cpu": told["broker_cpu"] * 1e6 / told["published_in_all"],
     }
 
 
 def probe_churn(broker, options):
     found = {}
-    for kind in ("connections", "channels", "queues"):
-        told = load(broker, options, "churn", kind, "--seconds", options.seconds / 2)
+    for kind, arguments in CHURN.items():
+        told = load(broker, options, "churn", *arguments.split(), "--seconds", options.seconds / 3)
+        count = max(1, told["count"])
         found[kind] = told["count"] / told["seconds"]
-        found[f"{kind}_cpu"] = told["cpu"] * 1e6 / max(1, told["count"])
+        found[f"{kind}_cpu"] = told["broker_cpu"] * 1e6 / count
+        found[f"{kind}_generator_cpu"] = told["generator_cpu"] * 1e6 / count
+    return found
+
+
+def probe_sweep(broker, options):
+    """Of each load, what the broker reaches by itself, and latencies at rates below that."""
+    seconds, warmup = options.sweep_seconds, options.sweep_seconds / 4
+    found = {}
+    for kind, arguments in SWEEP.items():
+        run = lambda *more: brokers.perf(broker, options, [*arguments.split(), *more], seconds,
+                                         warmup)
+        capacity = run()["received_per_second"]
+        # What is left of that must not be in the latencies: queues to delete, memory to collect.
+        time.sleep(SWEEP_REST_SECONDS)
+        points = {}
+        for part in ("idle", *SWEEP_SHARES):
+            rate = SWEEP_IDLE if part == "idle" else capacity * part
+            figures = run("--rate", f"{rate:.1f}", "--drain", "5")
+            points[str(part)] = {
+                "rate": rate,
+                "received_per_second": figures["received_per_second"],
+                # What had not come five seconds after the end: then the rate was too much.
+                "missing": figures["missing"],
+                "lag_us_max": figures["lag_us_max"],
+                "latency_us": figures["latency_us"],
+                "confirm_latency_us": figures["confirm_latency_us"],
+                "broker_cpu_us_per_message": figures["broker_cpu_us_per_message"],
+            }
+        found[kind] = {"capacity": capacity, "points": points}
     return found
 
 
@@ -382,70 +221,61 @@ PROBES = {
     "footprint": ("at rest", probe_footprint),
     "topic": ("topic exchange, 10,000 bindings, 10 match", probe_topic),
     "churn": ("opened and closed", probe_churn),
+    "sweep": ("latency over load", probe_sweep),
 }
+
+
+def tell(broker, name, figures):
+    """One line of progress."""
+    if name in SCENARIOS:
+        cpu = figures["broker_cpu_us_per_message"]
+        cpu = "none" if cpu is None else f"{cpu:.2f}"
+        shown = f"{figures['received_per_second']:10.0f}/s  {cpu} us CPU a message"
+    elif name == "sweep":
+        shown = "; ".join(
+            f"{kind} of {swept['capacity']:.0f}/s, p99 "
+            + ", ".join(f"{point['latency_us']['p99']}" for point in swept["points"].values())
+            + " us" for kind, swept in figures.items()
+        )
+    else:
+        shown = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
+    print(f"{broker.name:9} {name:15} {shown}", file=sys.stderr, flush=True)
 
 
 def run_turn(make, options, names):
     """Starts one broker, runs scenarios and probes on it, stops it."""
-    with tempfile.TemporaryDirectory(prefix="compare-", dir=options.directory) as directory:
-        broker = make(directory)
-        try:
-            started = time.monotonic()
-            broker.start()
-            turn = {"start_seconds": time.monotonic() - started, "scenarios": {}, "probes": {}}
-            for name in names:
+    with fresh(make, options) as broker:
+        started = time.monotonic()
+        broker.start()
+        turn = {"start_seconds": time.monotonic() - started, "scenarios": {}, "probes": {},
+                "failures": []}
+        for name in names:
+            try:
                 if name in PROBES:
                     turn["probes"][name] = figures = PROBES[name][1](broker, options)
-                    shown = ", ".join(f"{key} {value:.1f}" for key, value in figures.items())
                 else:
                     turn["scenarios"][name] = figures = run_scenario(broker, options, name)
-                    cpu = figures["broker_cpu_us_per_message"]
-                    shown = "none" if cpu is None else f"{cpu:.2f}"
-                    shown = f"{figures['received_per_second']:10.0f}/s  {shown} us CPU a message"
-                print(f"{broker.name:9} {name:15} {shown}", file=sys.stderr, flush=True)
-            return turn
-        finally:
-            broker.stop()
+            except Failure as failure:
+                print(f"{broker.name:9} {name:15} {failure}", file=sys.stderr, flush=True)
+                turn["failures"].append(f"{name}: {str(failure).splitlines()[0]}")
+                continue
+            tell(broker, name, figures)
+        return turn
 
 
-def run_turns(make, options, names):
+def run_turns(kind, make, options, names):
     """A broker's turn of a round."""
-    if make is options.limit_maker:
-        names = [name for name in names if name in LIMITED]
+    names = [name for name in names if name in PLAYS.get(kind, names)]
     rest = [name for name in names if name != "footprint"]
-    turn = run_turn(make, options, rest) if rest else {"scenarios": {}, "probes": {}}
+    turn = {"scenarios": {}, "probes": {}, "failures": []}
+    if rest:
+        turn = run_turn(make, options, rest)
     if len(rest) < len(names):
         alone = run_turn(make, options, ["footprint"])
         turn["probes"] |= alone["probes"]
+        turn["failures"] += alone["failures"]
         turn.setdefault("start_seconds", alone["start_seconds"])
     return turn
-
-
-def spread(values, shape):
-    """Median (lowest to highest)."""
-    values = [value for value in values if value is not None]
-    if not values:
-        return "–"
-    middle = shape(statistics.median(values))
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({shape(min(values))}–{shape(max(values))})"
-
-
-def grouped(number):
-    return f"{number:,.0f}"
-
-
-def decimals(number):
-    return f"{number:.2f}"
-
-
-def milliseconds(number):
-    return f"{number / 1000:,.2f}"
-
-
-def kib(number):
-    return f"{number:,.1f}"
 
 
 # Heading, how to get it from a run, how to write it, whether ratios say something.
@@ -468,12 +298,15 @@ PROBE_MEASURES = {
         ("cpu", "broker CPU, s a million publishes", decimals),
     ],
     "churn": [
-        ("connections", "connections/s", grouped),
-        ("connections_cpu", "CPU, µs a connection", grouped),
-        ("channels", "channels/s", grouped),
-        ("channels_cpu", "CPU, µs a channel", grouped),
-        ("queues", "queues/s", grouped),
-        ("queues_cpu", "CPU, µs a queue", grouped),
+        (f"{kind}{key}", f"{name}{heading}", grouped if key == "" else shape)
+        for kind, name, shape in (
+            ("connections", "connections", grouped),
+            ("connections_whole", "connections, all in one write", grouped),
+            ("channels", "channels", decimals),
+            ("queues", "queues", decimals),
+        )
+        for key, heading in (("", "/s"), ("_cpu", ": broker CPU, µs each"),
+                             ("_generator_cpu", ": generator CPU, µs each"))
     ],
     "footprint": [
         ("idle_mib", "memory, MiB", kib),
@@ -485,32 +318,12 @@ PROBE_MEASURES = {
 }
 
 
-def latency(run, kind, which):
-    figures = run[kind]
-    return figures[which] if figures and figures["count"] else None
-
-
-def confirm(run, which):
-    return latency(run, "confirm_latency_us", which)
-
-
-def ratio(ours, theirs):
-    ours, theirs = ([v for v in values if v is not None] for values in (ours, theirs))
-    if not ours or not theirs or statistics.median(theirs) == 0:
-        return ""
-    return f"{statistics.median(ours) / statistics.median(theirs):.2f}"
-
-
-def share(ours, limit):
-    """Of the limit, in per cent."""
-    found = ratio(ours, limit)
-    return f"{float(found):.0%}" if found else ""
-
-
 def rows_of(names):
     """Name, title and, for each measure, heading, how to get it from a turn, how to write it,
     whether there is a ratio and whether there is a share of the limit."""
     for name in names:
+        if name == "sweep":
+            continue
         if name in PROBES:
             for key, heading, shape in PROBE_MEASURES[name]:
                 get = lambda turn, name=name, key=key: turn["probes"].get(name, {}).get(key)
@@ -526,40 +339,88 @@ def rows_of(names):
 def table(turns, names):
     """The result as markdown: one row for each scenario and measure, one column for each broker,
     one for the ratio to RabbitMQ and one for the share of the limit."""
-    brokers, ours = list(turns), Leveret.name in turns
+    players, ours = list(turns), Leveret.name in turns
     ratios = ours and RabbitMQ.name in turns
     shares = ours and Limit.name in turns
-    heads = ["scenario", "measure", *brokers]
+    heads = ["scenario", "measure", *players]
     heads += [f"{Leveret.name} : {RabbitMQ.name}"] * ratios + ["of the limit"] * shares
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    lines = []
     rows = [*rows_of(names), ("start", "seconds", lambda turn: turn["start_seconds"], decimals,
                               True, False)]
     before = None
     for title, heading, get, shape, compared, shared in rows:
-        values = {broker: [get(turn) for turn in turns[broker]] for broker in brokers}
+        values = {broker: [get(turn) for turn in turns[broker]] for broker in players}
         if all(value is None for column in values.values() for value in column):
             continue
         cells = ["" if title == before else title, heading]
-        cells += [spread(values[broker], shape) for broker in brokers]
+        cells += [spread(values[broker], shape) for broker in players]
         before = title
         if ratios:
             cells.append(ratio(values[Leveret.name], values[RabbitMQ.name]) if compared else "")
         if shares:
             cells.append(share(values[Leveret.name], values[Limit.name]) if shared else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(heads, lines)
+
+
+def swept(turns, broker, kind, part, which):
+    """A latency of the sweep over the rounds, in microseconds; none where the rate was too much."""
+    found = []
+    for turn in turns[broker]:
+        point = turn["probes"].get("sweep", {}).get(kind, {}).get("points", {}).get(part)
+        if point and not point["missing"]:
+            found.append(latency(point, "latency_us", which))
+    return found
+
+
+def sweep_table(turns):
+    """Latency over load: one row for each load, share and percentile, one column for each
+    broker."""
+    players = [broker for broker in turns if any("sweep" in turn["probes"]
+                                                  for turn in turns[broker])]
+    rows = []
+    for kind in SWEEP:
+        capacities = {
+            broker: [turn["probes"]["sweep"][kind]["capacity"] for turn in turns[broker]
+                     if "sweep" in turn["probes"]]
+            for broker in players
+        }
+        rows.append([f"1 KiB, {kind}", "capacity, msg/s",
+                     *(spread(capacities[broker], grouped) for broker in players)])
+        for part in ("idle", *map(str, SWEEP_SHARES)):
+            title = f"{SWEEP_IDLE:,}/s" if part == "idle" else f"{float(part):.0%} of capacity"
+            for which, heading in PERCENTILES.items():
+                values = [swept(turns, broker, kind, part, which) for broker in players]
+                rows.append([title, f"{heading}, ms",
+                             *(spread(column, milliseconds) for column in values)])
+                title = ""
+    return markdown(["load", "measure", *players], rows)
+
+
+def failures_of(turns):
+    """What each broker failed at, in words."""
+    return [f"failed, {broker}: {failure}" for broker, column in turns.items()
+            for turn in column for failure in turn["failures"]]
+
+
+def all_tables(turns, names):
+    """Everything as Markdown."""
+    found = [table(turns, names)]
+    if Nats.name in turns:
+        found.append(
+            "NATS core is a reference: it stores nothing, and has no acks and no confirms."
+        )
+    if "sweep" in names:
+        found.append(sweep_table(turns))
+    failures = failures_of(turns)
+    if failures:
+        found.append("\n".join(f"- {failure}" for failure in failures))
+    return "\n\n".join(found)
 
 
 def parse_arguments():
-    root = pathlib.Path(__file__).resolve().parent.parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--leveret", default=str(root / "target" / "release" / "leveret"))
-    parser.add_argument("--rabbitmq", help="its server script; Debian's if not given")
-    parser.add_argument("--perf", help="load generator; the binary of --leveret if not given")
-    parser.add_argument("--only", choices=("leveret", "rabbitmq"), help="run one broker only")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each run, with warm-up")
-    parser.add_argument("--warmup", type=float, default=2.0)
+    brokers.add_options(parser)
     parser.add_argument(
         "--scenarios",
         default=DEFAULT_SCENARIOS,
@@ -567,12 +428,11 @@ def parse_arguments():
     )
     parser.add_argument("--limit", help="the program; crates/client/examples/limit if not given")
     parser.add_argument("--no-limit", action="store_true", help="leave it out")
-    parser.add_argument("--loads", help="crates/client/examples/loads if not given")
+    parser.add_argument("--no-nats", action="store_true", help="leave it out, too")
     parser.add_argument("--idle-seconds", type=float, default=10.0, help="of idle CPU")
+    parser.add_argument("--sweep-seconds", type=float, default=5.0, help="of each of its rates")
     parser.add_argument("--many-connections", type=int, default=0, metavar="10000",
                         help="weigh so many idle connections, too")
-    parser.add_argument("--directory", help="where brokers keep their data; a temporary one")
-    parser.add_argument("--json", help="file for every single figure")
     options = parser.parse_args()
     options.perf = options.perf or options.leveret
     every = [*SCENARIOS, *PROBES]
@@ -585,53 +445,30 @@ def parse_arguments():
     return options, names
 
 
-def brokers_of(options):
-    """How to make each broker, in the order of their turns."""
-    makers = {}
-    if options.only != "rabbitmq":
-        makers[Leveret.name] = lambda directory: Leveret(directory, options.leveret)
-    if options.only != "leveret":
-        packaged = RABBITMQ_SERVER if os.path.exists(RABBITMQ_SERVER) else None
-        server = options.rabbitmq or packaged or shutil.which("rabbitmq-server")
-        if not server:
-            raise Failure("there is no rabbitmq-server; give --rabbitmq or --only leveret")
-        makers[RabbitMQ.name] = lambda directory: RabbitMQ(directory, server)
-    return makers
-
-
-def example(name):
-    """An example program of crates/client, built."""
-    root = pathlib.Path(__file__).resolve().parent.parent
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    subprocess.run(
-        ["cargo", "build", "--release", "--locked", "--quiet", "-p", "leveret-client",
-         "--example", name],
-        cwd=root, check=True,
-    )
-    return str(target / "release" / "examples" / name)
-
-
-def add_limit(options, names, makers):
-    """The limit takes its turn after the brokers, if it has a part."""
-    options.limit_maker = None
-    if options.no_limit or options.only == "rabbitmq" or not LIMITED & set(names):
+def add_references(options, names, makers):
+    """The limit and NATS take their turns after the brokers, if they have a part."""
+    if options.only == "rabbitmq":
         return
-    binary = options.limit or example("limit")
-    options.limit_maker = makers[Limit.name] = lambda directory: Limit(directory, binary)
+    if not options.no_limit and LIMITED & set(names):
+        binary = options.limit or brokers.example("limit")
+        makers[Limit.name] = lambda directory: Limit(directory, binary)
+    server = brokers.nats_server()
+    if not options.no_nats and not options.only and server and NATS.keys() & set(names):
+        makers[Nats.name] = lambda directory: Nats(directory, server)
 
 
 def main():
     options, names = parse_arguments()
-    makers = brokers_of(options)
-    add_limit(options, names, makers)
-    if set(PROBES) & set(names):
-        options.loads = options.loads or example("loads")
+    makers = brokers.brokers_of(options)
+    add_references(options, names, makers)
+    if set(PROBES) & set(names) or Nats.name in makers:
+        options.loads = options.loads or brokers.example("loads")
     turns = {name: [] for name in makers}
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for name, make in makers.items():
-            turns[name].append(run_turns(make, options, names))
-    print(table(turns, names))
+            turns[name].append(run_turns(name, make, options, names))
+    print(all_tables(turns, names))
     if options.json:
         result = {
             "rounds": options.rounds,
@@ -642,7 +479,7 @@ def main():
             "turns": turns,
         }
         pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    return 1 if failures_of(turns) else 0
 
 
 if __name__ == "__main__":

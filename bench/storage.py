@@ -5,7 +5,8 @@ The parts, each on brokers of its own with fresh data and default settings:
 
   ceiling     what the disk can commit: O_DIRECT writes into a file of zeros, fdatasync after each
   throughput  durable, persistent, confirmed, 1 KiB, producer and consumer together, windows of
-              1,000 and 10,000; RabbitMQ with classic and with quorum queues; the ceiling beside it
+              1,000 and 10,000; RabbitMQ with classic and with quorum queues; beside it the ceiling,
+              and Leveret with the same load when there is nothing to store
   backlog     messages into one queue without a consumer, memory and disk at each tenth; kill -9,
               restart, count; a clean stop, restart; drained in order; what the disk gives back
   queues      many durable queues, declared over many connections and in a pipeline over one;
@@ -14,7 +15,7 @@ The parts, each on brokers of its own with fresh data and default settings:
   first       from the start of a broker without data to its first confirm
 
 A part's figures are printed as a table in Markdown; --json keeps every single one. Standard library
-and the loads of crates/client/examples/storage only; Linux only.
+and the loads of crates/client/examples/loads only; Linux only.
 
     bench/storage.py --parts throughput --rounds 3
     bench/storage.py --parts backlog --only leveret --messages 10000000 --json backlog.json
@@ -33,16 +34,19 @@ import tempfile
 import threading
 import time
 
+import brokers
 import compare
-from compare import Failure, Leveret, RabbitMQ
+from brokers import KIB, MIB, START_SECONDS, Failure, Leveret, RabbitMQ
+from brokers import free_port, fresh, load, load_lines, memory
+from tables import decimals, grouped, latency, markdown, milliseconds, ratio, spread
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 PARTS = ("ceiling", "throughput", "backlog", "queues", "fan", "first")
-KIB, MIB = 1 << 10, 1 << 20
 COMMIT_SIZES = (4 * KIB, 64 * KIB, MIB, 4 * MIB)
 CEILING_FILE_BYTES = 256 * MIB
 # Scenario of compare.py, and the size of commits into which its window fits.
 THROUGHPUT = {"durable": MIB, "durable10k": 4 * MIB}
+# Leveret under the same load with nothing durable in it.
+TRANSIENT = "Leveret, transient"
 QUORUM = ("--queue-arg", "x-queue-type=quorum", "--queue", "leveret-perf-quorum")
 
 
@@ -51,16 +55,6 @@ def say(text):
 
 
 # ---- what a process and a directory hold
-
-
-def memory(pid):
-    """Resident memory of a process, and the part of it that is no file, in bytes."""
-    found = {}
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name in ("VmRSS", "RssAnon"):
-            found[name] = int(value.split()[0]) * KIB
-    return found
 
 
 def written_bytes(pid):
@@ -94,29 +88,6 @@ def settled_writes(broker, seconds=60):
         if now != before:
             before, since = now, time.monotonic()
     return before
-
-
-# ---- the loads
-
-
-def load_lines(options, broker, *arguments):
-    """Runs a load; its lines as they come."""
-    name, *rest = map(str, arguments)
-    command = [options.loads, name, "--uri", compare.uri_of(broker), *rest]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            yield json.loads(line)
-        error = process.stderr.read()
-    if process.returncode != 0:
-        error = error.partition("\n\n")[0].strip()
-        raise Failure(f"{arguments[0]} on {broker.name}: {error}\n{broker.output()}")
-
-
-def load(options, broker, *arguments):
-    """Runs a load; its last line."""
-    return list(load_lines(options, broker, *arguments))[-1]
 
 
 def start(broker):
@@ -193,26 +164,30 @@ def ceiling_table(found):
 # ---- throughput
 
 
+def run_throughput(broker, options, name, contender, more):
+    """A run of a scenario; of its counterpart without anything durable for TRANSIENT."""
+    arguments = [*compare.SCENARIOS[name][1].split(), *more]
+    if contender == TRANSIENT:
+        arguments = [word for word in arguments if word not in ("--durable", "--persistent")]
+    return brokers.perf(broker, options, arguments, options.seconds, options.warmup)
+
+
 def throughput_turn(make, options, contenders):
     """One broker's turn: every scenario for each of its kinds of queues."""
     results = {}
-    with tempfile.TemporaryDirectory(prefix="storage-", dir=options.directory) as directory:
-        broker = make(directory)
-        try:
-            broker.start()
-            for contender, more in contenders.items():
-                for name in THROUGHPUT:
-                    figures = compare.run_scenario(broker, options, name, more)
-                    results[contender, name] = figures
-                    say(f"{contender:18} {name:10} {figures['received_per_second']:9.0f}/s")
-        finally:
-            broker.stop()
+    with fresh(make, options) as broker:
+        broker.start()
+        for contender, more in contenders.items():
+            for name in THROUGHPUT:
+                figures = run_throughput(broker, options, name, contender, more)
+                results[contender, name] = figures
+                say(f"{contender:18} {name:10} {figures['received_per_second']:9.0f}/s")
     return results
 
 
 def throughput(options, makers):
     kinds = {
-        Leveret.name: {Leveret.name: ()},
+        Leveret.name: {Leveret.name: (), TRANSIENT: ()},
         RabbitMQ.name: {"RabbitMQ classic": (), "RabbitMQ quorum": QUORUM},
     }
     rounds = []
@@ -245,21 +220,20 @@ def throughput_table(rounds):
             rows.append([
                 title,
                 name,
-                compare.spread(rates, compare.grouped),
-                compare.ratio(ours, rates) if ours and name != Leveret.name else "",
-                f"{statistics.median(rates) / statistics.median(limit):.0%}",
-                compare.spread(
-                    [run["broker_cpu_us_per_message"] for run in runs], compare.decimals
-                ),
-                compare.spread(
-                    [compare.latency(run, "confirm_latency_us", "median") for run in runs],
-                    compare.milliseconds,
+                spread(rates, grouped),
+                ratio(ours, rates) if ours and name != Leveret.name else "",
+                "" if name == TRANSIENT
+                else f"{statistics.median(rates) / statistics.median(limit):.0%}",
+                spread([run["broker_cpu_us_per_message"] for run in runs], decimals),
+                spread(
+                    [latency(run, "confirm_latency_us", "median") for run in runs],
+                    milliseconds,
                 ),
             ])
             title = ""
         rows.append([
             "", f"ceiling: commits of {size // MIB} MiB",
-            compare.spread(limit, compare.grouped), "", "100%", "", "",
+            spread(limit, grouped), "", "100%", "", "",
         ])
     heads = ["scenario", "broker", "messages/s", "Leveret is faster by", "of the ceiling",
              "CPU, µs/msg", "confirm p50, ms"]
@@ -273,7 +247,7 @@ def tenths(options, broker, *arguments):
     """Runs a load that tells its tenths; with rate, memory and disk at each, and what else it
     told."""
     found, before, other = [], {"messages": 0, "seconds": 0.0}, {}
-    for line in load_lines(options, broker, *arguments):
+    for line in load_lines(broker, options, *arguments):
         if "tenth" not in line:
             other |= line
             continue
@@ -299,11 +273,11 @@ def backlog(options, broker, messages):
     broker.kill()
     result["start_after_kill_seconds"] = start(broker)
     result["memory_after_kill"] = memory(broker.pid())
-    result["count_after_kill"] = load(options, broker, "count")["messages"]
+    result["count_after_kill"] = load(broker, options, "count")["messages"]
     result["stop_seconds"] = stop(broker)
     result["start_after_stop_seconds"] = start(broker)
     result["memory_after_stop"] = memory(broker.pid())
-    result["count_after_stop"] = load(options, broker, "count")["messages"]
+    result["count_after_stop"] = load(broker, options, "count")["messages"]
     say(f"{broker.name:9} ready {result['start_after_kill_seconds']:.2f} s after kill -9, "
         f"{result['start_after_stop_seconds']:.2f} s after a stop of "
         f"{result['stop_seconds']:.2f} s, {result['count_after_kill']} messages")
@@ -368,7 +342,7 @@ def queues(options, broker, count):
     """Many durable queues."""
     result = {"queues": count, "first_start_seconds": start(broker)}
     before = memory(broker.pid())
-    declared = load(options, broker, "declare", "--queues", count,
+    declared = load(broker, options, "declare", "--queues", count,
                     "--connections", options.connections)
     after = memory(broker.pid())
     result["declared_per_second"] = declared["declared"] / declared["seconds"]
@@ -380,11 +354,11 @@ def queues(options, broker, count):
     result["stop_seconds"] = stop(broker)
     result["start_after_stop_seconds"] = start(broker)
     # The last one is there only if all are: there is no count without a management interface.
-    load(options, broker, "count", "--queue", f"many-{count - 1}")
-    piped = load(options, broker, "declare", "--queues", count, "--queue", "piped",
+    load(broker, options, "count", "--queue", f"many-{count - 1}")
+    piped = load(broker, options, "declare", "--queues", count, "--queue", "piped",
                  "--pipeline", 1000, "--seconds", options.pipeline_seconds)
     result["piped_per_second"] = piped["declared"] / piped["seconds"]
-    single = load(options, broker, "declare", "--queues", count, "--queue", "single",
+    single = load(broker, options, "declare", "--queues", count, "--queue", "single",
                   "--seconds", options.pipeline_seconds)
     result["single_per_second"] = single["declared"] / single["seconds"]
     say(f"{broker.name:9} {result['declared_per_second']:.0f} declares/s, "
@@ -414,9 +388,9 @@ QUEUES_ROWS = [
 def fan(options, broker):
     """Bytes that a fan-out writes, for each byte of one copy."""
     start(broker)
-    load(options, broker, "fan", "--prepare")
+    load(broker, options, "fan", "--prepare")
     before = settled_writes(broker)
-    figures = load(options, broker, "fan")
+    figures = load(broker, options, "fan")
     at_once = written_bytes(broker.pid()) - before
     settled = settled_writes(broker) - before
     copy = figures["messages"] * 16 * KIB
@@ -440,9 +414,8 @@ FAN_ROWS = [
 
 def first_once(make, options):
     """Milliseconds from the start of a broker without data to its first confirm."""
-    with tempfile.TemporaryDirectory(prefix="storage-", dir=options.directory) as directory:
-        broker = make(directory)
-        broker.port = compare.free_port()
+    with fresh(make, options) as broker:
+        broker.port = free_port()
         address = f"amqp://guest:guest@127.0.0.1:{broker.port}"
         client = subprocess.Popen(
             [options.loads, "first", "--uri", address],
@@ -457,7 +430,7 @@ def first_once(make, options):
         began = time.monotonic()
         try:
             broker.start()
-            watch.join(compare.START_SECONDS)
+            watch.join(START_SECONDS)
         finally:
             broker.stop()
             client.kill()
@@ -475,7 +448,7 @@ def first(make, options, times):
 
 FIRST_ROWS = [
     ("start to first durable confirm, ms",
-     lambda r: compare.spread(r["milliseconds"], lambda value: f"{value:,.1f}")),
+     lambda r: spread(r["milliseconds"], lambda value: f"{value:,.1f}")),
 ]
 
 
@@ -484,11 +457,6 @@ FIRST_ROWS = [
 
 def mib(count):
     return f"{count / MIB:,.1f}"
-
-
-def markdown(heads, rows):
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def side_by_side(results, rows):
@@ -503,12 +471,8 @@ def on_each(options, makers, measure):
     """Runs a measurement on a fresh broker of each kind."""
     results = {}
     for name, make in makers.items():
-        with tempfile.TemporaryDirectory(prefix="storage-", dir=options.directory) as directory:
-            broker = make(directory)
-            try:
-                results[name] = measure(broker)
-            finally:
-                broker.stop()
+        with fresh(make, options) as broker:
+            results[name] = measure(broker)
     return results
 
 
@@ -543,15 +507,8 @@ def parse_arguments():
     )
     add = parser.add_argument
     add("--parts", default=",".join(PARTS), help="some of them (default: all)")
-    add("--leveret", default=str(ROOT / "target" / "release" / "leveret"))
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to Leveret")
-    add("--rabbitmq", help="its server script; Debian's if not given")
-    add("--only", choices=("leveret", "rabbitmq"), help="run one broker only")
-    add("--perf", help="load generator of throughput; the binary of --leveret if not given")
-    add("--loads", help="the other loads; built from crates/client/examples/storage if not given")
-    add("--rounds", type=int, default=3, help="of throughput")
-    add("--seconds", type=float, default=10.0, help="of each run of throughput, with warm-up")
-    add("--warmup", type=float, default=2.0)
+    brokers.add_options(parser)
     add("--ceiling-seconds", type=float, default=2.0, help="for each size of commit")
     add("--messages", type=int, default=10_000_000, help="of the backlog")
     add("--rabbitmq-messages", type=int, default=1_000_000)
@@ -562,8 +519,6 @@ def parse_arguments():
     add("--pipeline-seconds", type=float, default=10.0,
         help="declaring over one connection ends after so long")
     add("--starts", type=int, default=10, help="of first; at most 2 of RabbitMQ")
-    add("--directory", help="where brokers keep their data, on the disk to measure")
-    add("--json", help="file for every single figure")
     options = parser.parse_args()
     options.perf = options.perf or options.leveret
     options.parts = options.parts.split(",")
@@ -573,18 +528,10 @@ def parse_arguments():
     return options
 
 
-def brokers_of(options):
-    """How to make each broker, as compare.py does, with our settings."""
-    makers = compare.brokers_of(options)
-    if Leveret.name in makers:
-        makers[Leveret.name] = lambda directory: Leveret(directory, options.leveret, options.set)
-    return makers
-
-
 def main():
     options = parse_arguments()
-    options.loads = options.loads or compare.example("storage")
-    makers = brokers_of(options)
+    options.loads = options.loads or brokers.example("loads")
+    makers = brokers.brokers_of(options, options.set)
     results = {"cores": os.cpu_count(), "set": options.set}
     for part in options.parts:
         say(f"== {part}")

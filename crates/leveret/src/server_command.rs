@@ -157,8 +157,10 @@ fn options(config: &Config) -> Options {
         connection_max: config.connection_max,
         out_buffer_max_bytes: config.out_buffer_max_bytes,
         consumers_per_channel_max: config.consumers_per_channel_max,
+        consumer_timeout: Some(config.consumer_timeout).filter(|timeout| !timeout.is_zero()),
         transaction_max_bytes: config.transaction_max_bytes,
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),
+        load_definitions: config.load_definitions,
         backlog: config.tcp_backlog,
         nodelay: config.tcp_nodelay,
         store: StoreOptions {

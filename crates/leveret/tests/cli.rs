@@ -201,3 +201,23 @@ fn the_version_is_printed() {
         assert_eq!(stdout(&output), format!("leveret {}\n", env!("CARGO_PKG_VERSION")));
     }
 }
+
+#[test]
+fn a_wrong_definitions_file_is_no_start() {
+    let path = file("definitions", r#"{"queues": [{"name": "q", "vhost": "nowhere"}]}"#);
+    let data_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wrong-definitions");
+    let output = leveret()
+        .args(["server", "--amqp-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data_dir)
+        .arg("--load-definitions")
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!(
+        "definitions file {}: queues[0] \"q\": vhost 'nowhere' does not exist",
+        path.display()
+    );
+    assert!(stderr(&output).contains(&expected), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}

@@ -5,6 +5,7 @@
 //! connections have in common.
 
 mod alarms;
+mod bucket;
 mod clock;
 pub mod durable;
 mod fatal;
@@ -15,10 +16,12 @@ mod net;
 mod options;
 mod session;
 mod shared;
+mod tenants;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,7 +63,12 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// Starts to listen and serve. The error names the address that cannot be listened on.
     pub async fn start(options: Options) -> std::io::Result<Self> {
-        let (log, broker) = open_broker(&options).await?;
+        let (log, mut broker) = open_broker(&options).await?;
+        if let Some(path) = options.load_definitions.clone() {
+            let load = move || load_definitions(&broker, &path).map(|()| broker);
+            let loaded = tokio::task::spawn_blocking(load).await;
+            broker = loaded.map_err(std::io::Error::other)??;
+        }
         add_defaults(&broker, &options);
         let mut listeners = Vec::new();
         for address in &options.amqp_listen {
@@ -170,6 +178,21 @@ async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broke
         let data_dir = options.store.data_dir.display();
         std::io::Error::other(format!("data directory {data_dir}: {error}"))
     })
+}
+
+/// Takes over a definitions file.
+fn load_definitions(broker: &Broker, path: &Path) -> std::io::Result<()> {
+    let fault = |error: &dyn std::fmt::Display| {
+        std::io::Error::other(format!("definitions file {}: {error}", path.display()))
+    };
+    let file = std::fs::read(path).map_err(|error| fault(&error))?;
+    let imported = broker.import(&file, clock::now()).map_err(|error| fault(&error))?;
+    let path = path.display();
+    for ignored in &imported.ignored {
+        tracing::warn!(%path, ignored, "this part of the definitions file has no effect here");
+    }
+    tracing::info!(%path, changed = imported.changed, "definitions file taken over");
+    Ok(())
 }
 
 /// Gives a broker without a vhost, or without a user, its first.

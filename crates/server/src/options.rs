@@ -39,10 +39,14 @@ pub struct Options {
     pub out_buffer_max_bytes: usize,
     /// Most consumers a channel.
     pub consumers_per_channel_max: usize,
+    /// How long a delivery may wait for its acknowledgement; without it, for ever.
+    pub consumer_timeout: Option<Duration>,
     /// Publishes of one open transaction.
     pub transaction_max_bytes: usize,
     /// Messages in memory from which on publishers are blocked.
     pub memory_high_watermark_bytes: u64,
+    /// A definitions file to take over at the start.
+    pub load_definitions: Option<PathBuf>,
     /// The listen backlog.
     pub backlog: u32,
     /// TCP_NODELAY.
@@ -96,8 +100,10 @@ impl Default for Options {
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,
             consumers_per_channel_max: 65_536,
+            consumer_timeout: None,
             transaction_max_bytes: 256 << 20,
             memory_high_watermark_bytes: 4 << 30,
+            load_definitions: None,
             backlog: 4096,
             nodelay: true,
             store: StoreOptions::default(),

@@ -11,12 +11,14 @@ use tokio::sync::Notify;
 use crate::alarms::{Alarm, Alarms};
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
+use crate::tenants::Tenants;
 
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) options: ArcSwap<Options>,
     connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
     pub(crate) alarms: Alarms,
+    pub(crate) tenants: Tenants,
     /// Told when the memory alarm goes on.
     pub(crate) memory_alarm_raised: Notify,
     /// Told when a connection has ended.
@@ -30,6 +32,7 @@ impl Shared {
             options: ArcSwap::from_pointee(options),
             connections: Mutex::default(),
             alarms: Alarms::default(),
+            tenants: Tenants::default(),
             memory_alarm_raised: Notify::new(),
             connection_ended: Notify::new(),
         }

@@ -3,7 +3,8 @@
 //! Each input is a valid frame stream, method payload, table, property list or content header with
 //! a few mutations, or plain random bytes. Frame streams go through [`Decoder`] in random splits,
 //! the rest through its decoder. Checked: nothing panics, every event consumes bytes, what is kept
-//! between reads stays below the frame limit, and what decodes encodes to something that decodes.
+//! between reads stays below the frame limit, what decodes encodes to something that decodes, and
+//! the short ways (a publish as a whole, the essential properties) find what the long ones do.
 //! A failure prints the seed and the input's number; `--first N` starts there.
 
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
@@ -11,11 +12,13 @@
 use std::time::Instant;
 
 use leveret_wire::amqp091::frame::{
-    ContentHeader, Decoder, Event, FRAME_END, write_body_frame_header, write_content_header,
-    write_deliver, write_heartbeat,
+    ContentHeader, Decoder, Event, FRAME_END, Publish, write_body_frame_header,
+    write_content_header, write_deliver, write_heartbeat, write_publish,
 };
 use leveret_wire::amqp091::method::{ALL_METHODS, Method};
-use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString, peek_flags};
+use leveret_wire::amqp091::properties::{
+    BasicProperties, Essentials, Properties, ShortString, peek_flags,
+};
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 
 /// The limit that fuzzed decoders have, as frames over the whole.
@@ -174,7 +177,7 @@ fn pick<'c>(random: &mut Random, from: &'c [Vec<u8>]) -> &'c [u8] {
 fn write_frames(random: &mut Random, corpus: &Corpus, out: &mut Vec<u8>) {
     for _ in 0..=random.below(4) {
         let channel = random.byte().into();
-        match random.below(6) {
+        match random.below(7) {
             0 | 1 => {
                 let payload = pick(random, &corpus.methods);
                 out.extend_from_slice(&[1, 0, random.byte()]);
@@ -190,6 +193,12 @@ fn write_frames(random: &mut Random, corpus: &Corpus, out: &mut Vec<u8>) {
                 out.push(FRAME_END);
             }
             4 => write_deliver(out, channel, "ctag", random.next(), true, "events", "user.created"),
+            5 => {
+                write_publish(out, channel, "events", "user.created", true);
+                write_content_header(out, channel, 2, pick(random, &corpus.properties));
+                write_body_frame_header(out, channel, 2);
+                out.extend_from_slice(&[random.byte(), random.byte(), FRAME_END]);
+            }
             _ => write_heartbeat(out),
         }
     }
@@ -197,7 +206,8 @@ fn write_frames(random: &mut Random, corpus: &Corpus, out: &mut Vec<u8>) {
 
 /// Feeds `stream` in random pieces; returns how many events came out.
 fn run_decoder(random: &mut Random, stream: &[u8], kept: &mut Vec<u8>) -> u64 {
-    let mut decoder = Decoder::new(if random.below(16) == 0 { 0 } else { FRAME_MAX });
+    let frame_max = if random.below(16) == 0 { 0 } else { FRAME_MAX };
+    let mut decoder = Decoder::new(frame_max);
     let limit = if stream.len() > FRAME_MAX as usize { stream.len() } else { FRAME_MAX as usize };
     let (mut rest, mut events) = (stream, 0);
     kept.clear();
@@ -209,6 +219,9 @@ fn run_decoder(random: &mut Random, stream: &[u8], kept: &mut Vec<u8>) -> u64 {
         let mut input = kept.as_slice();
         loop {
             let before = input.len();
+            if let Some((publish, behind)) = decoder.whole_publish(input) {
+                check_publish(frame_max, input, &publish, behind);
+            }
             let Ok(event) = decoder.next(&mut input) else { return events };
             let Some(event) = event else { break };
             assert!(input.len() < before, "an event that consumed nothing");
@@ -221,6 +234,27 @@ fn run_decoder(random: &mut Random, stream: &[u8], kept: &mut Vec<u8>) -> u64 {
         assert!(kept.len() <= limit, "more is kept than a frame");
     }
     events
+}
+
+/// The frames one by one are the publish that was found in one go.
+fn check_publish(frame_max: u32, input: &[u8], publish: &Publish<'_>, behind: &[u8]) {
+    let (mut decoder, mut rest) = (Decoder::new(frame_max), input);
+    let mut next = || decoder.next(&mut rest).expect("a right frame").expect("a whole frame");
+    let (method, header, body) = (next(), next(), next());
+    assert_eq!(rest, behind, "where the publish ends");
+    let channel = publish.channel;
+    assert_eq!(body, Event::Body { channel, chunk: publish.body, end_of_frame: true });
+    let Event::Header { payload, .. } = header else { panic!("{header:?}") };
+    let decoded = ContentHeader::decode(payload).expect("a right header");
+    assert_eq!(decoded.properties, publish.properties);
+    assert_eq!((decoded.class_id, decoded.body_size), (60, publish.body.len() as u64));
+    let Event::Method { payload, .. } = method else { panic!("{method:?}") };
+    let (exchange, routing_key) =
+        (str::from_utf8(publish.exchange), str::from_utf8(publish.routing_key));
+    let (Ok(exchange), Ok(routing_key)) = (exchange, routing_key) else { return };
+    let (mandatory, immediate) = (publish.mandatory, publish.immediate);
+    let expected = Method::BasicPublish { exchange, routing_key, mandatory, immediate };
+    assert_eq!(Method::decode(payload), Ok(expected));
 }
 
 fn look_into(event: Event<'_>) {
@@ -254,6 +288,8 @@ fn run_table(bytes: &[u8]) {
 
 fn run_properties(raw: &[u8]) {
     let _ = peek_flags(raw);
+    let essentials = Properties::parse(raw).map(|all| Essentials::from(&all));
+    assert_eq!(Essentials::parse(raw), essentials);
     if let Ok(properties) = Properties::parse(raw) {
         let (mut borrowed, mut owned) = (Vec::new(), Vec::new());
         properties.encode(&mut borrowed);

@@ -2,9 +2,9 @@
 
 use leveret_wire::amqp091::constants::ReplyCode;
 use leveret_wire::amqp091::frame::{
-    ContentHeader, Decoder, Event, FrameError, erlang_binary, write_ack, write_body_frame_header,
-    write_content_header, write_deliver, write_get_ok, write_heartbeat, write_nack, write_publish,
-    write_return,
+    ContentHeader, Decoder, Delivery, Event, FRAME_END, FrameError, Publish, erlang_binary,
+    write_ack, write_body_frame_header, write_content_header, write_deliver, write_delivery,
+    write_get_ok, write_heartbeat, write_nack, write_publish, write_return,
 };
 use leveret_wire::amqp091::method::{ALL_METHODS, DecodeError, Method, method_name};
 use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString, peek_flags};
@@ -99,6 +99,84 @@ fn errors_name_the_method_and_use_rabbitmqs_words() {
             source: TableError::UnknownType(b'?')
         })
     );
+}
+
+#[test]
+fn a_delivery_in_one_go_is_its_three_frames() {
+    for (properties, body) in [(&b"\0\0"[..], &b"x"[..]), (b"\x80\x00\x01t", &[7; 300])] {
+        let mut frames = Vec::new();
+        write_deliver(&mut frames, 258, "ctag", 77, true, "ex", "key");
+        write_content_header(&mut frames, 258, body.len() as u64, properties);
+        write_body_frame_header(&mut frames, 258, body.len() as u32);
+        frames.extend_from_slice(body);
+        frames.push(FRAME_END);
+        let mut at_once = Vec::new();
+        write_delivery(
+            &mut at_once,
+            &Delivery {
+                channel: 258,
+                consumer_tag: "ctag",
+                exchange: b"ex",
+                routing_key: b"key",
+                delivery_tag: 77,
+                redelivered: true,
+                properties,
+                body,
+            },
+        );
+        assert_eq!(at_once, frames);
+    }
+}
+
+/// A publish on channel 5 in its three frames.
+fn publish_frames(class_id: u16, body_size: u64, body: &[u8]) -> [Vec<u8>; 3] {
+    let [mut method, mut header, mut frame] = [const { Vec::new() }; 3];
+    write_publish(&mut method, 5, "ex", "key", true);
+    let properties = b"\x10\x00\x02";
+    ContentHeader { class_id, body_size, properties }.encode_frame(5, &mut header);
+    write_body_frame_header(&mut frame, 5, body.len() as u32);
+    frame.extend_from_slice(body);
+    frame.push(FRAME_END);
+    [method, header, frame]
+}
+
+#[test]
+fn a_publish_is_found_in_one_go_only_when_it_is_whole_and_right() {
+    let decoder = Decoder::new(4096);
+    let right = publish_frames(60, 4, b"body").concat();
+    let input = [&right[..], b"more"].concat();
+    let expected = Publish {
+        channel: 5,
+        exchange: b"ex",
+        routing_key: b"key",
+        mandatory: true,
+        immediate: false,
+        properties: b"\x10\x00\x02",
+        body: b"body",
+    };
+    assert_eq!(decoder.whole_publish(&input), Some((expected, &b"more"[..])));
+    for cut in 0..right.len() {
+        assert_eq!(decoder.whole_publish(&right[..cut]), None, "cut at {cut}");
+    }
+    let [method, header, body] = publish_frames(60, 4, b"body");
+    let mut elsewhere = header.clone();
+    elsewhere[2] = 6;
+    let mut weighty = header.clone();
+    weighty[10] = 1;
+    let mut bad_end = body.clone();
+    bad_end[11] = 0;
+    for frames in [
+        publish_frames(61, 4, b"body"),
+        publish_frames(60, 5, b"body"),
+        publish_frames(60, 0, b""),
+        publish_frames(60, 5000, &[0; 5000]),
+        [method.clone(), elsewhere, body.clone()],
+        [method.clone(), weighty, body.clone()],
+        [method.clone(), header, bad_end],
+        [method.clone(), method, body],
+    ] {
+        assert_eq!(decoder.whole_publish(&frames.concat()), None, "{frames:?}");
+    }
 }
 
 #[test]

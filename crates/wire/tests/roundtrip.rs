@@ -5,7 +5,7 @@ use leveret_wire::amqp091::frame::{
     write_heartbeat,
 };
 use leveret_wire::amqp091::method::Method;
-use leveret_wire::amqp091::properties::{BasicProperties, Properties, ShortString};
+use leveret_wire::amqp091::properties::{BasicProperties, Essentials, Properties, ShortString};
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 use proptest::collection::vec;
 use proptest::option;
@@ -162,6 +162,9 @@ proptest! {
         properties.encode(&mut raw);
         let view = Properties::parse(&raw).expect("what we write is well formed");
         prop_assert_eq!(BasicProperties::from(&view), properties);
+        prop_assert_eq!(Essentials::parse(&raw), Ok(Essentials::from(&view)));
+        let cut = &raw[..raw.len() - 1];
+        prop_assert_eq!(Essentials::parse(cut).is_ok(), Properties::parse(cut).is_ok());
         let mut again = Vec::new();
         view.encode(&mut again);
         prop_assert_eq!(again, raw);

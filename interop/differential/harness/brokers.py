@@ -18,15 +18,21 @@ from . import wire
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 10
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+# Exchange types that Leveret has and RabbitMQ has by these.
+PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange",
+           "rabbitmq_recent_history_exchange", "rabbitmq_sharding")
 
 
 class Broker:
     """A process group of ours with its temporary directory."""
 
-    def __init__(self, name: str, command: list, environment: dict):
+    def __init__(self, name: str, command: list, environment: dict, files: dict | None = None):
         self.name = name
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"differential-{name}-"))
         self.directory.chmod(0o777)  # a packaged RabbitMQ changes to a user of its own
+        for file, text in (files or {}).items():
+            (self.directory / file).write_text(text)
+            (self.directory / file).chmod(0o666)
         fill = {"DIR": str(self.directory)}
         self.log = self.directory / "output.log"
         self.process = subprocess.Popen(
@@ -104,10 +110,10 @@ def start_rabbitmq() -> Broker:
         "RABBITMQ_MNESIA_BASE": "{DIR}/mnesia",
         "RABBITMQ_LOG_BASE": "{DIR}/log",
         "RABBITMQ_PID_FILE": "{DIR}/pid",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": "{DIR}/no-plugins",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": "{DIR}/enabled-plugins",
         "RABBITMQ_CONFIG_FILE": "{DIR}/no-configuration",
         "RABBITMQ_CONF_ENV_FILE": "{DIR}/no-environment",
-    })
+    }, {"enabled-plugins": f"[{','.join(PLUGINS)}].\n"})
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _greets(port):
         if broker.has_died() or time.monotonic() > deadline:

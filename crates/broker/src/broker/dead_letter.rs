@@ -2,8 +2,8 @@
 //! queue's dead-letter exchange (RabbitMQ: Dead Letter Exchanges).
 //!
 //! A message that died stays in its queue's part of the log until one group has it in its new
-//! queues and settles the old place; so a crash leaves it in the one or in the others. The queues of
-//! a round are locked together, in the order of their ids.
+//! queues and settles the old place; so a crash leaves it in the one or in the others. The queues
+//! of a round are locked together, in the order of their ids.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::queue::{Batch, Death, DeathReason, QueueHandle, READ_LOCKED, finish_a
 use crate::routing::{RoutingInput, route};
 
 /// How many further deaths may follow from one at once, on average, and how many from few. Queues
-/// whose dead letters die at once can multiply them without end; what is beyond is dropped, or waits
-/// where it died if it must not be lost.
+/// whose dead letters die at once can multiply them without end; what is beyond is dropped, or
+/// waits where it died if it must not be lost.
 const FOLLOWING_EACH_MAX: usize = 16;
 const FOLLOWING_MAX: usize = 2_048;
 

@@ -1,6 +1,7 @@
 //! The face of the broker: what a protocol session asks for, one verb each.
 
 mod bindings;
+mod browsing;
 mod consuming;
 mod dead_letter;
 mod exchanges;
@@ -30,6 +31,7 @@ use crate::names::Tokens;
 use crate::queue::{Context, Death, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
+pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use exchanges::ExchangeRequest;
 pub use import::{ImportError, Imported};
 pub use policies::EffectivePolicy;

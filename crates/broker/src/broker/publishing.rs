@@ -27,9 +27,17 @@ pub struct Route {
     pub(crate) memory: Option<Arc<ExchangeMemory>>,
 }
 
-/// The publishes of one turn, by queue, in the order in which they came.
+/// The publishes of one turn.
+///
+/// Mostly all of them go to the same queues: then each message is kept once, beside the queues. The
+/// first that goes elsewhere has them gathered by queue, in the order in which they came.
+///
+/// Invariant: `groups` is empty while there is something in `shared`.
 #[derive(Debug, Default)]
 pub struct Outgoing {
+    /// Messages for all of `queues`, with what the caller knows each by.
+    shared: Vec<(Message, u64)>,
+    queues: Vec<Arc<QueueHandle>>,
     groups: Vec<Group>,
     index: HashMap<QueueId, usize, FixedState>,
     /// A message is durable in more than one of the queues.
@@ -37,6 +45,9 @@ pub struct Outgoing {
     /// Those that exchanges look at, in the order in which they came.
     looked: Vec<Looked>,
 }
+
+/// More room than this is given back after a turn.
+const ROOM_KEPT: usize = 64;
 
 #[derive(Debug)]
 struct Group {
@@ -60,15 +71,54 @@ pub struct Flushed {
 impl Outgoing {
     /// Adds a message for all queues of `route`; `mark` comes back if one refuses it.
     pub fn push(&mut self, message: Message, route: &Route, mark: u64) {
-        let Some((last, others)) = route.queues.split_last() else { return };
-        if let Some(memory) = &route.memory {
-            let looked =
-                Looked::at(memory, &message, &route.queues, |queue| self.group(queue).len());
-            self.looked.extend(looked);
+        if route.queues.is_empty() {
+            return;
         }
-        if !others.is_empty() && message.persistent {
+        if let Some(memory) = &route.memory {
+            self.look(memory, &message, &route.queues);
+        }
+        if route.queues.len() > 1 && message.persistent {
             self.spread |= route.queues.iter().filter(|queue| queue.is_durable()).count() > 1;
         }
+        if self.is_empty() {
+            self.queues.clone_from(&route.queues);
+        }
+        if self.groups.is_empty() && self.leads_to(&route.queues) {
+            self.shared.push((message, mark));
+        } else {
+            self.gather();
+            self.push_by_queue(message, &route.queues, mark);
+        }
+    }
+
+    /// Notes a message that its exchange is to look at; those are gathered by queue.
+    fn look(
+        &mut self,
+        memory: &Arc<ExchangeMemory>,
+        message: &Message,
+        queues: &[Arc<QueueHandle>],
+    ) {
+        self.gather();
+        let looked = Looked::at(memory, message, queues, |queue| self.group(queue).len());
+        self.looked.extend(looked);
+    }
+
+    /// Whether these are `self.queues`.
+    fn leads_to(&self, queues: &[Arc<QueueHandle>]) -> bool {
+        queues.len() == self.queues.len()
+            && queues.iter().zip(&self.queues).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    /// Gathers what is kept once by queue.
+    fn gather(&mut self) {
+        let queues = std::mem::take(&mut self.queues);
+        for (message, mark) in std::mem::take(&mut self.shared) {
+            self.push_by_queue(message, &queues, mark);
+        }
+    }
+
+    fn push_by_queue(&mut self, message: Message, queues: &[Arc<QueueHandle>], mark: u64) {
+        let Some((last, others)) = queues.split_last() else { return };
         for queue in others {
             self.group(queue).push((message.clone(), mark));
         }
@@ -89,7 +139,7 @@ impl Outgoing {
 
     /// Whether there is anything to flush.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.groups.is_empty() && self.shared.is_empty()
     }
 }
 
@@ -121,23 +171,47 @@ impl Broker {
     /// message is durable in several of them, all take effect together: the log has its bytes once,
     /// and it is in all of its queues or in none after a crash.
     pub fn flush(&self, outgoing: &mut Outgoing, now: Timestamp) -> Flushed {
-        outgoing.index.clear();
         if !outgoing.looked.is_empty() {
+            outgoing.gather();
+            outgoing.index.clear();
             return self.flush_once(std::mem::take(outgoing), now);
         }
         if std::mem::take(&mut outgoing.spread) {
+            outgoing.gather();
+            outgoing.index.clear();
             return self.flush_together(std::mem::take(&mut outgoing.groups), now);
         }
         let mut flushed = Flushed::default();
+        if let Some((last, others)) = outgoing.queues.split_last() {
+            for queue in others {
+                self.flush_one(queue, outgoing.shared.iter().cloned(), now, &mut flushed);
+            }
+            self.flush_one(last, outgoing.shared.drain(..), now, &mut flushed);
+            outgoing.queues.clear();
+            outgoing.queues.shrink_to(ROOM_KEPT);
+            outgoing.shared.shrink_to(ROOM_KEPT);
+            return flushed;
+        }
+        outgoing.index.clear();
         for group in outgoing.groups.drain(..) {
-            let mut batch = group.queue.lock(self.context(now));
-            publish_all(&mut batch, group.messages, &mut flushed);
-            let finished = batch.finish();
-            flushed.starved |= finished.effects.starved;
-            let position = self.finished(&group.queue, finished, now);
-            flushed.position = flushed.position.max(position);
+            self.flush_one(&group.queue, group.messages.into_iter(), now, &mut flushed);
         }
         flushed
+    }
+
+    fn flush_one(
+        &self,
+        queue: &Arc<QueueHandle>,
+        messages: impl Iterator<Item = (Message, u64)>,
+        now: Timestamp,
+        flushed: &mut Flushed,
+    ) {
+        let mut batch = queue.lock(self.context(now));
+        publish_all(&mut batch, messages, flushed);
+        let finished = batch.finish();
+        flushed.starved |= finished.effects.starved;
+        let position = self.finished(queue, finished, now);
+        flushed.position = flushed.position.max(position);
     }
 
     fn flush_together(&self, mut groups: Vec<Group>, now: Timestamp) -> Flushed {
@@ -149,7 +223,7 @@ impl Broker {
         let mut batches = Vec::with_capacity(queues.len());
         for (queue, messages) in queues.iter().zip(messages) {
             let mut batch = queue.lock(self.context(now));
-            publish_all(&mut batch, messages, &mut flushed);
+            publish_all(&mut batch, messages.into_iter(), &mut flushed);
             batches.push(batch);
         }
         let mut finished = Vec::with_capacity(queues.len());
@@ -186,7 +260,11 @@ impl Broker {
     }
 }
 
-fn publish_all(batch: &mut Batch<'_>, messages: Vec<(Message, u64)>, flushed: &mut Flushed) {
+fn publish_all(
+    batch: &mut Batch<'_>,
+    messages: impl Iterator<Item = (Message, u64)>,
+    flushed: &mut Flushed,
+) {
     for (message, mark) in messages {
         if batch.publish_once(message) == Publish::Rejected {
             flushed.rejected.push(mark);

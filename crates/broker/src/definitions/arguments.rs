@@ -294,6 +294,9 @@ impl Reader<'_> {
         let name = "x-message-group-header";
         match self.short_string(name)? {
             Some(header) if header.is_empty() => Err(self.invalid(name, "empty_header_name")),
+            Some(_) if self.max_priority()? > 0 => {
+                Err(self.invalid(name, "\"groups and priorities do not go together\""))
+            }
             header => Ok(header),
         }
     }
@@ -389,3 +392,6 @@ pub(crate) fn consumer_priority(
     }
     Ok(priority)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! From a publish, its content header and its body chunks to a [`Message`].
 
 use bytes::Bytes;
-use leveret_wire::amqp091::properties::{BasicProperties, Properties};
+use leveret_wire::amqp091::properties::{BasicProperties, Essentials, Properties};
 use leveret_wire::amqp091::table::Value;
 
 use super::{HeaderTable, Message};
@@ -23,20 +23,84 @@ pub enum PublishRefusal {
     Refused(Refusal),
 }
 
+/// What the content header says of a message, once it is found acceptable.
+#[derive(Debug)]
+struct Head {
+    priority: u8,
+    persistent: bool,
+    expiration_ms: Option<u64>,
+    extra_keys: Vec<Name>,
+    /// In place of the properties as they came.
+    rewritten: Option<Vec<u8>>,
+}
+
+impl Head {
+    #[inline]
+    fn check(
+        properties: &[u8],
+        user: &str,
+        reply_token: Option<&str>,
+    ) -> Result<Self, PublishRefusal> {
+        let parsed = Essentials::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
+        let mut head = Self {
+            priority: parsed.priority.unwrap_or(0),
+            persistent: parsed.delivery_mode == Some(2),
+            expiration_ms: None,
+            extra_keys: Vec::new(),
+            rewritten: None,
+        };
+        if parsed.user_id.is_some() {
+            check_user(&parsed, user)?;
+        }
+        check_delivery_mode(&parsed)?;
+        if parsed.expiration.is_some() {
+            head.expiration_ms = expiration(&parsed)?;
+        }
+        if parsed.headers.is_some() || parsed.reply_to.is_some() {
+            head.look_further(&parsed, properties, reply_token)?;
+        }
+        Ok(head)
+    }
+
+    /// Headers and reply address, which few messages have.
+    fn look_further(
+        &mut self,
+        parsed: &Essentials<'_>,
+        properties: &[u8],
+        reply_token: Option<&str>,
+    ) -> Result<(), PublishRefusal> {
+        let headers = parsed.headers.map(HeaderTable::new);
+        if let Some(headers) = &headers {
+            collect_keys(headers, "CC", &mut self.extra_keys)?;
+            collect_keys(headers, "BCC", &mut self.extra_keys)?;
+        }
+        let has_bcc = headers.is_some_and(|headers| headers.get("BCC").is_some());
+        let wants_replies = parsed.reply_to.is_some_and(|address| address == REPLY_TO);
+        if has_bcc || wants_replies {
+            let token = if wants_replies { Some(reply_token) } else { None };
+            self.rewritten = Some(rewrite(properties, has_bcc, token)?);
+        }
+        Ok(())
+    }
+}
+
 /// A message whose body is still arriving.
 #[derive(Debug)]
 pub struct MessageBuilder {
+    /// All that there is of the message's block.
     block: Vec<u8>,
-    message: Message,
+    head: Head,
+    exchange_len: u8,
+    routing_key_len: u8,
+    properties_len: u32,
     body_size: usize,
-    /// Further routing keys from the CC and BCC headers.
-    pub extra_keys: Vec<Name>,
 }
 
 impl MessageBuilder {
     /// Starts from the publish and its content header. `properties` are the raw flags and list,
     /// `user` is the authenticated user, that a user-id property must equal (RabbitMQ: Validated
     /// User-ID), `reply_token` completes a `reply-to` of `amq.rabbitmq.reply-to`.
+    #[inline]
     pub fn new(
         exchange: &str,
         routing_key: &str,
@@ -45,39 +109,58 @@ impl MessageBuilder {
         user: &str,
         reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
-        let parsed = Properties::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
-        check_user(&parsed, user)?;
-        check_delivery_mode(&parsed)?;
-        let expiration_ms = expiration(&parsed)?;
-        let headers = parsed.headers.map(HeaderTable::new);
-        let mut extra_keys = Vec::new();
-        if let Some(headers) = &headers {
-            collect_keys(headers, "CC", &mut extra_keys)?;
-            collect_keys(headers, "BCC", &mut extra_keys)?;
-        }
-        let has_bcc = headers.is_some_and(|headers| headers.get("BCC").is_some());
-        let rewritten = rewrite(&parsed, has_bcc, reply_token)?;
-        let properties = rewritten.as_deref().unwrap_or(properties);
+        let head = Head::check(properties, user, reply_token)?;
+        Ok(Self::start(head, exchange, routing_key, properties, body_size))
+    }
+
+    /// The message of a publish that is there as a whole, and its further routing keys. All else is
+    /// as in [`Self::new`].
+    #[inline]
+    pub fn whole(
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body: &[u8],
+        user: &str,
+        reply_token: Option<&str>,
+    ) -> Result<(Message, Vec<Name>), PublishRefusal> {
+        let head = Head::check(properties, user, reply_token)?;
+        let size = body.len() as u64;
+        let mut builder = Self::start(head, exchange, routing_key, properties, size);
+        builder.block.extend_from_slice(body);
+        Ok(builder.finish())
+    }
+
+    #[inline(always)]
+    fn start(
+        head: Head,
+        exchange: &str,
+        routing_key: &str,
+        properties: &[u8],
+        body_size: u64,
+    ) -> Self {
+        let properties = head.rewritten.as_deref().unwrap_or(properties);
         let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
-        let head = exchange.len() + routing_key.len() + properties.len();
-        let mut block = Vec::with_capacity(head + body_size.min(RESERVE_MAX));
+        let names_len = exchange.len() + routing_key.len();
+        let room = names_len + properties.len() + body_size.min(RESERVE_MAX);
+        let mut block = Vec::with_capacity(room);
         block.extend_from_slice(exchange.as_bytes());
         block.extend_from_slice(routing_key.as_bytes());
         block.extend_from_slice(properties);
-        let message = Message {
-            block: Bytes::new(),
+        Self {
+            block,
             exchange_len: exchange.len() as u8,
             routing_key_len: routing_key.len() as u8,
             properties_len: properties.len() as u32,
-            priority: parsed.priority.unwrap_or(0),
-            persistent: parsed.delivery_mode == Some(2),
-            expiration_ms,
-        };
-        Ok(Self { block, message, body_size, extra_keys })
+            body_size,
+            head,
+        }
     }
 
     fn body_start(&self) -> usize {
-        self.message.body_start()
+        usize::from(self.exchange_len)
+            + usize::from(self.routing_key_len)
+            + self.properties_len as usize
     }
 
     /// The bytes of the body that have not arrived.
@@ -95,40 +178,48 @@ impl MessageBuilder {
         Ok(())
     }
 
-    /// The message, once [`Self::missing`] is 0.
-    pub fn finish(mut self) -> (Message, Vec<Name>) {
+    /// The message, once [`Self::missing`] is 0, and further routing keys from the CC and BCC
+    /// headers.
+    #[inline]
+    pub fn finish(self) -> (Message, Vec<Name>) {
         debug_assert_eq!(self.missing(), 0, "the body is complete");
-        self.message.block = Bytes::from(self.block);
-        (self.message, self.extra_keys)
+        let message = Message {
+            block: Bytes::from(self.block),
+            exchange_len: self.exchange_len,
+            routing_key_len: self.routing_key_len,
+            properties_len: self.properties_len,
+            priority: self.head.priority,
+            persistent: self.head.persistent,
+            expiration_ms: self.head.expiration_ms,
+        };
+        (message, self.head.extra_keys)
     }
 }
 
-/// The properties encoded again, where they may not stay as they came.
+/// The properties encoded again, where they may not stay as they came: without `BCC`, or with the
+/// token of the consumer of direct replies, if such replies are wanted.
 fn rewrite(
-    properties: &Properties<'_>,
+    properties: &[u8],
     has_bcc: bool,
-    reply_token: Option<&str>,
-) -> Result<Option<Vec<u8>>, PublishRefusal> {
-    let wants_replies = properties.reply_to.is_some_and(|address| address == REPLY_TO);
-    if !has_bcc && !wants_replies {
-        return Ok(None);
-    }
-    let mut owned = BasicProperties::from(properties);
+    reply_token: Option<Option<&str>>,
+) -> Result<Vec<u8>, PublishRefusal> {
+    let parsed = Properties::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
+    let mut owned = BasicProperties::from(&parsed);
     if let (true, Some(headers)) = (has_bcc, &mut owned.headers) {
         headers.0.retain(|(key, _)| key != "BCC");
     }
-    if wants_replies {
-        let Some(token) = reply_token else {
+    if let Some(token) = reply_token {
+        let Some(token) = token else {
             return refuse("fast reply consumer does not exist".to_owned());
         };
         owned.reply_to = Some(format!("{REPLY_TO_PREFIX}{token}").into());
     }
     let mut encoded = Vec::new();
     owned.encode(&mut encoded);
-    Ok(Some(encoded))
+    Ok(encoded)
 }
 
-fn check_user(properties: &Properties<'_>, user: &str) -> Result<(), PublishRefusal> {
+fn check_user(properties: &Essentials<'_>, user: &str) -> Result<(), PublishRefusal> {
     match properties.user_id {
         Some(claimed) if claimed != user => refuse(format!(
             "user_id property set to '{}' but authenticated user was '{user}'",
@@ -139,7 +230,7 @@ fn check_user(properties: &Properties<'_>, user: &str) -> Result<(), PublishRefu
 }
 
 /// 1 is transient, 2 persistent (RabbitMQ refuses others).
-fn check_delivery_mode(properties: &Properties<'_>) -> Result<(), PublishRefusal> {
+fn check_delivery_mode(properties: &Essentials<'_>) -> Result<(), PublishRefusal> {
     match properties.delivery_mode {
         None | Some(1 | 2) => Ok(()),
         Some(mode) => refuse(format!("invalid message: {{delivery_mode_unknown,{mode}}}")),
@@ -151,7 +242,7 @@ fn refuse<T>(text: String) -> Result<T, PublishRefusal> {
 }
 
 /// The expiration property: a decimal string of milliseconds (RabbitMQ: TTL, "Per-Message TTL").
-fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, PublishRefusal> {
+fn expiration(properties: &Essentials<'_>) -> Result<Option<u64>, PublishRefusal> {
     let Some(property) = properties.expiration else { return Ok(None) };
     let Some(text) = property.as_str() else {
         let text = String::from_utf8_lossy(property.as_bytes());

@@ -70,7 +70,13 @@ impl Message {
         Buried { message, extra_keys }
     }
 
-    fn rewritten(&self, exchange: &str, routing_key: &str, properties: &BasicProperties) -> Self {
+    /// The same body with other names and properties, and without a time to live.
+    pub(super) fn rewritten(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        properties: &BasicProperties,
+    ) -> Self {
         let mut block = Vec::with_capacity(self.block.len() + 256);
         block.extend_from_slice(exchange.as_bytes());
         block.extend_from_slice(routing_key.as_bytes());
@@ -172,7 +178,7 @@ fn merged(deaths: &[FieldValue]) -> Vec<FieldValue> {
     if deaths.len() < 2 {
         return deaths.to_vec();
     }
-    // Headers are at most a frame long, and mostly hold a few deaths: a list will do, up to a point.
+    // Mostly there are a few: a list will do, up to a point.
     let mut found: Vec<(_, i64)> = Vec::new();
     let mut merged: Vec<FieldValue> = Vec::new();
     for death in deaths.iter().take(DEATHS_MAX) {

@@ -1,6 +1,6 @@
 //! Reading a message's headers table.
 
-use leveret_wire::amqp091::properties::Properties;
+use leveret_wire::amqp091::properties::{Essentials, Properties};
 use leveret_wire::amqp091::table::{Table, Value};
 
 use super::Message;
@@ -25,7 +25,7 @@ impl<'a> HeaderTable<'a> {
 impl Message {
     /// The headers table, if the message has one.
     pub fn headers(&self) -> Option<HeaderTable<'_>> {
-        self.parsed()?.headers.map(HeaderTable::new)
+        Essentials::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
     }
 
     /// All properties; they were checked when the message was built.

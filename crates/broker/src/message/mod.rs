@@ -5,6 +5,7 @@
 
 mod builder;
 mod death;
+mod filter;
 mod headers;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::{MessageBuilder, PublishRefusal};
 pub use death::{Burial, Buried};
+pub use filter::{Comparison, Condition, Field, Filter};
 pub use headers::HeaderTable;
 pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
 

@@ -165,6 +165,7 @@ impl<'a> Batch<'a> {
         // With priorities, those of the same batch are compared first.
         if self.queue.settings.max_priority == 0
             && self.queue.messages.ready() == 0
+            && self.queue.groups.is_none()
             && let Some(turn) = self.queue.consumers.next(message.size())
         {
             self.hand_over(turn, message, expires_at);
@@ -246,6 +247,9 @@ impl<'a> Batch<'a> {
             if let Some(consumer) = unacked.consumer {
                 self.queue.consumers.settled(consumer);
             }
+            if let Some(groups) = &mut self.queue.groups {
+                groups.settled(seq);
+            }
             match how {
                 Settlement::Ack => self.forget(&unacked.slot),
                 Settlement::Reject => self.bury(unacked.slot, DeathReason::Rejected),
@@ -268,6 +272,9 @@ impl<'a> Batch<'a> {
         if slot.durable {
             self.entries.put_back(slot.seq, slot.returns.saturating_add(1));
         }
+        if let Some(groups) = &mut self.queue.groups {
+            groups.came_back(slot.seq);
+        }
         self.queue.messages.put_back(slot);
     }
 
@@ -283,12 +290,18 @@ impl<'a> Batch<'a> {
         self.touch();
         self.least = self.least.max(self.queue.delivered.position);
         self.queue.consumers.add(consumer);
+        if let Some(groups) = &mut self.queue.groups {
+            groups.consumers_changed();
+        }
         Ok(())
     }
 
     /// Removes a consumer; true when the queue is auto-delete and that was the last one.
     pub fn cancel(&mut self, consumer: ConsumerId) -> bool {
         let removed = self.queue.consumers.remove(consumer);
+        if let Some(groups) = &mut self.queue.groups {
+            groups.consumers_changed();
+        }
         self.touch();
         removed && self.handle.spec.auto_delete && self.queue.consumers.is_empty()
     }
@@ -369,6 +382,7 @@ impl<'a> Batch<'a> {
             memory.close();
         }
         self.queue.deleted = true;
+        self.queue.groups = None;
         self.queue.messages = Messages::new(id, false, 0);
         self.queue.consumers.cancel_all();
         ready
@@ -424,6 +438,11 @@ impl<'a> Batch<'a> {
     /// moment it arrives may still go to a consumer that waits (RabbitMQ: TTL of 0). Never blocks
     /// on the disk: asks to be read to.
     pub(super) fn dispatch(&mut self) {
+        if let Some(mut groups) = self.queue.groups.take() {
+            self.dispatch_groups(&mut groups);
+            self.queue.groups = Some(groups);
+            return;
+        }
         loop {
             // What expired behind a message that lasted longer is at the head only now.
             if self.queue.messages.next_expiry() < self.context.now {
@@ -451,7 +470,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn give(&mut self, turn: Turn, slot: Slot) {
+    pub(super) fn give(&mut self, turn: Turn, slot: Slot) {
         let (seq, redelivered, consumer) = (slot.seq, slot.was_out(), turn.consumer);
         let message = if turn.no_ack {
             self.forget(&slot);

@@ -4,13 +4,9 @@
 //! `turns` exactly once; one that cannot stands nowhere and is `Full` (its own prefetch) or
 //! `Parked` (its channel's limit, or its connection's out-buffer).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 use crate::ids::{ConsumerId, Seq};
 use crate::message::Message;
@@ -146,13 +142,31 @@ impl Consumer {
     fn is_full(&self) -> bool {
         self.spec.prefetch != 0 && self.in_flight >= self.spec.prefetch
     }
+
+    /// Claims room for a message of `bytes`: what the consumer is then, `Ready` if it was given.
+    fn claim(&self, bytes: usize) -> State {
+        let no_ack = self.spec.no_ack;
+        if !no_ack && self.is_full() {
+            State::Full
+        } else if !self.spec.limit.acquire(u32::from(!no_ack)) {
+            State::Parked
+        } else if !self.spec.outlet.reserve(bytes) {
+            self.spec.limit.unclaim(u32::from(!no_ack));
+            State::Parked
+        } else {
+            State::Ready
+        }
+    }
 }
 
 /// The consumers of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
-    all: HashMap<ConsumerId, Consumer, FixedState>,
-    turns: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
+    /// By id.
+    #[expect(clippy::vec_box, reason = "one in the middle of thousands goes cheaply")]
+    all: Vec<Box<Consumer>>,
+    /// By priority, the highest last, where it is at hand; mostly there is one.
+    turns: Vec<(i64, VecDeque<ConsumerId>)>,
     /// In the order of arrival; only kept for single active consumer.
     arrivals: Vec<ConsumerId>,
     /// Who waits for room, longest first; may name some that wait no more.
@@ -161,12 +175,26 @@ pub(super) struct Consumers {
     touched: Vec<ConsumerId>,
 }
 
+/// The consumer with this id, of those that stand in order.
+#[inline]
+fn find(all: &mut [Box<Consumer>], id: ConsumerId) -> Option<&mut Consumer> {
+    let at = all.binary_search_by_key(&id, |consumer| consumer.spec.id).ok()?;
+    Some(&mut all[at])
+}
+
+/// Puts a consumer at the end of the turns of its priority.
+fn enter_turns(turns: &mut Vec<(i64, VecDeque<ConsumerId>)>, priority: i64, id: ConsumerId) {
+    match turns.binary_search_by_key(&priority, |(priority, _)| *priority) {
+        Ok(at) => turns[at].1.push_back(id),
+        Err(at) => turns.insert(at, (priority, VecDeque::from([id]))),
+    }
+}
+
 /// A consumer that may take the next message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn {
     pub(super) consumer: ConsumerId,
     pub(super) no_ack: bool,
-    priority: i64,
 }
 
 impl Consumers {
@@ -189,25 +217,28 @@ impl Consumers {
 
     /// Whether an exclusive consumer is there.
     pub(super) fn has_exclusive(&self) -> bool {
-        self.all.values().any(|consumer| consumer.spec.exclusive)
+        self.all.iter().any(|consumer| consumer.spec.exclusive)
     }
 
     pub(super) fn add(&mut self, spec: ConsumerSpec) {
         let (id, priority) = (spec.id, spec.priority);
         let active = !self.single_active || self.all.is_empty();
         let state = if active { State::Ready } else { State::Inactive };
-        self.all.insert(id, Consumer { spec, in_flight: 0, state, pending: Vec::new() });
+        let at = self.all.partition_point(|consumer| consumer.spec.id < id);
+        self.all.insert(at, Box::new(Consumer { spec, in_flight: 0, state, pending: Vec::new() }));
         if self.single_active {
             self.arrivals.push(id);
         }
         if active {
-            self.turns.entry(Reverse(priority)).or_default().push_back(id);
+            enter_turns(&mut self.turns, priority, id);
         }
     }
 
     /// Removes a consumer; with single active consumer, the next one becomes active.
     pub(super) fn remove(&mut self, id: ConsumerId) -> bool {
-        let Some(consumer) = self.all.remove(&id) else { return false };
+        let found = self.all.binary_search_by_key(&id, |consumer| consumer.spec.id);
+        let Ok(at) = found else { return false };
+        let consumer = self.all.remove(at);
         self.leave_turns(consumer.spec.priority, id);
         self.parked.retain(|other| *other != id);
         if self.single_active {
@@ -220,8 +251,9 @@ impl Consumers {
     }
 
     fn activate_next(&mut self) {
-        let priority = |id: &ConsumerId| self.all[id].spec.priority;
-        let best = self.arrivals.iter().map(priority).max();
+        let all = &mut self.all;
+        let mut priority = |id: &ConsumerId| find(all, *id).map(|consumer| consumer.spec.priority);
+        let best = self.arrivals.iter().map(&mut priority).max();
         let next = self.arrivals.iter().find(|id| Some(priority(id)) == best).copied();
         if let Some(id) = next {
             self.make_ready(id);
@@ -229,26 +261,26 @@ impl Consumers {
     }
 
     fn leave_turns(&mut self, priority: i64, id: ConsumerId) {
-        if let Some(turns) = self.turns.get_mut(&Reverse(priority)) {
-            turns.retain(|other| *other != id);
-            if turns.is_empty() {
-                self.turns.remove(&Reverse(priority));
+        if let Ok(at) = self.turns.binary_search_by_key(&priority, |(priority, _)| *priority) {
+            self.turns[at].1.retain(|other| *other != id);
+            if self.turns[at].1.is_empty() {
+                self.turns.remove(at);
             }
         }
     }
 
     fn make_ready(&mut self, id: ConsumerId) {
-        if let Some(consumer) = self.all.get_mut(&id)
+        if let Some(consumer) = find(&mut self.all, id)
             && consumer.state != State::Ready
         {
             consumer.state = State::Ready;
-            self.turns.entry(Reverse(consumer.spec.priority)).or_default().push_back(id);
+            enter_turns(&mut self.turns, consumer.spec.priority, id);
         }
     }
 
     /// A delivery of `id` was settled.
     pub(super) fn settled(&mut self, id: ConsumerId) {
-        let Some(consumer) = self.all.get_mut(&id) else { return };
+        let Some(consumer) = find(&mut self.all, id) else { return };
         consumer.in_flight = consumer.in_flight.saturating_sub(1);
         if consumer.state == State::Full && !consumer.is_full() {
             self.make_ready(id);
@@ -258,7 +290,8 @@ impl Consumers {
     /// Gives every parked consumer another try.
     pub(super) fn resume(&mut self) {
         for id in std::mem::take(&mut self.parked) {
-            if self.all.get(&id).is_some_and(|consumer| consumer.state == State::Parked) {
+            let parked = |consumer: &mut Consumer| consumer.state == State::Parked;
+            if find(&mut self.all, id).is_some_and(parked) {
                 self.make_ready(id);
             }
         }
@@ -268,27 +301,19 @@ impl Consumers {
     /// leave the turns on the way.
     pub(super) fn next(&mut self, bytes: usize) -> Option<Turn> {
         loop {
-            let (Reverse(priority), turns) = self.turns.iter_mut().next()?;
-            let priority = *priority;
+            let (_, turns) = self.turns.last_mut()?;
             let Some(id) = turns.front().copied() else {
-                self.turns.remove(&Reverse(priority));
+                self.turns.pop();
                 continue;
             };
-            let Some(consumer) = self.all.get_mut(&id) else {
+            let Some(consumer) = find(&mut self.all, id) else {
                 turns.pop_front();
                 continue;
             };
-            let no_ack = consumer.spec.no_ack;
-            consumer.state = if !no_ack && consumer.is_full() {
-                State::Full
-            } else if !consumer.spec.limit.acquire(u32::from(!no_ack)) {
-                State::Parked
-            } else if !consumer.spec.outlet.reserve(bytes) {
-                consumer.spec.limit.unclaim(u32::from(!no_ack));
-                State::Parked
-            } else {
-                return Some(Turn { consumer: id, no_ack, priority });
-            };
+            consumer.state = consumer.claim(bytes);
+            if consumer.state == State::Ready {
+                return Some(Turn { consumer: id, no_ack: consumer.spec.no_ack });
+            }
             if consumer.state == State::Parked {
                 self.parked.push_back(id);
             }
@@ -296,14 +321,45 @@ impl Consumers {
         }
     }
 
+    /// The turn of one consumer, whoever stands before it, if it has room for a message of
+    /// `bytes`; its room is claimed.
+    pub(super) fn turn_of(&mut self, id: ConsumerId, bytes: usize) -> Option<Turn> {
+        let consumer = find(&mut self.all, id)?;
+        if consumer.state != State::Ready {
+            return None;
+        }
+        consumer.state = consumer.claim(bytes);
+        let (state, priority) = (consumer.state, consumer.spec.priority);
+        if state == State::Ready {
+            return Some(Turn { consumer: id, no_ack: consumer.spec.no_ack });
+        }
+        if state == State::Parked {
+            self.parked.push_back(id);
+        }
+        self.leave_turns(priority, id);
+        None
+    }
+
+    /// Whether a consumer is there.
+    pub(super) fn contains(&self, id: ConsumerId) -> bool {
+        self.all.binary_search_by_key(&id, |consumer| consumer.spec.id).is_ok()
+    }
+
+    /// Those that may get messages, whether they have room or not.
+    pub(super) fn active(&self) -> impl Iterator<Item = ConsumerId> {
+        let active = self.all.iter().filter(|one| one.state != State::Inactive);
+        active.map(|one| one.spec.id)
+    }
+
     /// Gives the message to the consumer whose turn it is, and the turn to the next one.
     pub(super) fn give(&mut self, turn: Turn, delivery: Delivery) {
-        if let Some(turns) = self.turns.get_mut(&Reverse(turn.priority))
+        // Mostly it was found in the last ones; where it was not, a turn more or less is no matter.
+        if let Some((_, turns)) = self.turns.last_mut()
             && turns.len() > 1
         {
             turns.rotate_left(1);
         }
-        let Some(consumer) = self.all.get_mut(&turn.consumer) else { return };
+        let Some(consumer) = find(&mut self.all, turn.consumer) else { return };
         if !turn.no_ack {
             consumer.in_flight += 1;
         }
@@ -316,7 +372,7 @@ impl Consumers {
     /// Hands all that was given to the connections: one hand-over a consumer.
     pub(super) fn flush(&mut self) {
         for id in self.touched.drain(..) {
-            if let Some(consumer) = self.all.get_mut(&id) {
+            if let Some(consumer) = find(&mut self.all, id) {
                 consumer.spec.outlet.deliver(&mut consumer.pending);
                 if consumer.pending.capacity() > 256 {
                     consumer.pending = Vec::new();
@@ -328,12 +384,10 @@ impl Consumers {
     /// Removes all and tells them that the queue is gone.
     pub(super) fn cancel_all(&mut self) {
         self.flush();
-        let mut all: Vec<_> = self.all.drain().collect();
-        all.sort_by_key(|(id, _)| *id);
         self.turns.clear();
         self.arrivals.clear();
-        for (id, consumer) in all {
-            consumer.spec.outlet.cancelled(id);
+        for consumer in std::mem::take(&mut self.all) {
+            consumer.spec.outlet.cancelled(consumer.spec.id);
         }
     }
 }

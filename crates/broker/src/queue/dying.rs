@@ -1,5 +1,5 @@
-//! The dead of a locked queue: they leave its order at once, and its log together with their arrival
-//! in the dead-letter queues ([`crate::broker`]'s dead-lettering locks all of these).
+//! The dead of a locked queue: they leave its order at once, and its log together with their
+//! arrival in the dead-letter queues ([`crate::broker`]'s dead-lettering locks all of these).
 
 use super::Batch;
 use super::batch::{Death, DeathReason};

@@ -3,16 +3,19 @@
 //! comes.
 //!
 //! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
-//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than every one in `fresh`, and those
-//! are smaller than the others, so a message that comes back is delivered again from its original
-//! place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have their message in memory;
-//! one without stands in `returned` or `unacked`, and is durable.
+//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than
+//! every one in `fresh`, and those are smaller than the others, so a message that comes back is
+//! delivered again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and
+//! `behind` have their message in memory; one without stands in `returned`, in `unacked` or among
+//! the leaving, and is durable.
 
 mod bound;
 mod late;
 mod leaving;
 mod level;
+mod looking;
 mod paging;
+mod parking;
 mod places;
 mod scan;
 mod taking;
@@ -28,10 +31,11 @@ use crate::message::Message;
 
 use bound::ExpiryBound;
 use late::Late;
-#[cfg(test)]
-pub(super) use late::Place;
+pub(crate) use late::Place;
 use leaving::Departures;
 use level::Level;
+pub use looking::Cursor;
+pub(crate) use looking::Seen;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
 pub(super) use scan::Scan;

@@ -6,12 +6,14 @@
 //! memories, queues by id, outlets.
 
 mod batch;
+mod browsing;
 mod configure;
 mod consumers;
 mod dying;
 mod entries;
 mod expiry;
 mod finish;
+mod groups;
 mod messages;
 mod once;
 mod reading;
@@ -27,10 +29,13 @@ pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
+pub use messages::Cursor;
+pub(crate) use messages::{Place, Seen};
 pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
 use entries::Delivered;
+use groups::Groups;
 use messages::Messages;
 
 use crate::deduplication::Memory;
@@ -68,6 +73,8 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    /// With `x-message-group-header`.
+    groups: Option<Box<Groups>>,
 }
 
 /// A queue that others hold on to.
@@ -112,6 +119,7 @@ impl QueueHandle {
             deleted_at: Position::START,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {
             spec,

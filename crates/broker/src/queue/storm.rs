@@ -22,7 +22,7 @@ type Sent = (u8, bool, usize, Option<u64>);
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Publishes (priority, persistent, length, time to live), and room for deliveries in the same batch.
+    /// Publishes, and room for deliveries in the same batch.
     Turn {
         publishes: Vec<Sent>,
         room: usize,

@@ -16,9 +16,82 @@ use super::Destination;
 use super::targets::Targets;
 use crate::definitions::Binding;
 
-type Words = GenericHashMap<Arc<[u8]>, Arc<Node>, FixedState, DefaultSharedPtr>;
+/// Most words below a node that are kept in a list: most nodes have one, and a map is large.
+const FEW_MAX: usize = 8;
 
+type Map = GenericHashMap<Arc<[u8]>, Arc<Node>, FixedState, DefaultSharedPtr>;
+
+/// The nodes below a node, by word.
 #[derive(Debug, Clone)]
+enum Words {
+    Few(Vec<(Arc<[u8]>, Arc<Node>)>),
+    Many(Map),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Words {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(few) => few.is_empty(),
+            Self::Many(many) => many.is_empty(),
+        }
+    }
+
+    fn get(&self, word: &[u8]) -> Option<&Arc<Node>> {
+        match self {
+            Self::Few(few) => few.iter().find(|(other, _)| **other == *word).map(|(_, node)| node),
+            Self::Many(many) => many.get(word),
+        }
+    }
+
+    fn get_mut(&mut self, word: &[u8]) -> Option<&mut Arc<Node>> {
+        match self {
+            Self::Few(few) => {
+                few.iter_mut().find(|(other, _)| **other == *word).map(|(_, node)| node)
+            }
+            Self::Many(many) => many.get_mut(word),
+        }
+    }
+
+    fn get_or_insert(&mut self, word: &[u8], hasher: &FixedState) -> &mut Arc<Node> {
+        if let Self::Few(few) = self
+            && few.len() == FEW_MAX
+            && few.iter().all(|(other, _)| **other != *word)
+        {
+            let mut many = Map::with_hasher(hasher.clone());
+            many.extend(few.drain(..));
+            *self = Self::Many(many);
+        }
+        match self {
+            Self::Few(few) => {
+                let known = few.iter().position(|(other, _)| **other == *word);
+                let at = known.unwrap_or(few.len());
+                if known.is_none() {
+                    few.reserve_exact(1);
+                    few.push((word.into(), Arc::default()));
+                }
+                &mut few[at].1
+            }
+            Self::Many(many) => many.entry(word.into()).or_default(),
+        }
+    }
+
+    fn remove(&mut self, word: &[u8]) {
+        match self {
+            Self::Few(few) => few.retain(|(other, _)| **other != *word),
+            Self::Many(many) => {
+                many.remove(word);
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
 struct Node {
     words: Words,
     star: Option<Arc<Node>>,
@@ -27,11 +100,6 @@ struct Node {
 }
 
 impl Node {
-    fn new(hasher: FixedState) -> Self {
-        let words = Words::with_hasher(hasher);
-        Self { words, star: None, hash: None, targets: Targets::default() }
-    }
-
     fn is_empty(&self) -> bool {
         self.words.is_empty()
             && self.star.is_none()
@@ -40,11 +108,10 @@ impl Node {
     }
 
     fn child_mut(&mut self, word: &[u8], hasher: &FixedState) -> &mut Self {
-        let new = || Arc::new(Self::new(hasher.clone()));
         let child = match word {
-            b"*" => self.star.get_or_insert_with(new),
-            b"#" => self.hash.get_or_insert_with(new),
-            _ => self.words.entry(word.into()).or_insert_with(new),
+            b"*" => self.star.get_or_insert_default(),
+            b"#" => self.hash.get_or_insert_default(),
+            _ => self.words.get_or_insert(word, hasher),
         };
         Arc::make_mut(child)
     }
@@ -69,9 +136,7 @@ impl Node {
         match word {
             b"*" => self.star = None,
             b"#" => self.hash = None,
-            _ => {
-                self.words.remove(word);
-            }
+            _ => self.words.remove(word),
         }
     }
 }
@@ -102,8 +167,7 @@ pub(crate) struct TopicRouter {
 
 impl TopicRouter {
     pub(super) fn new(seed: u64) -> Self {
-        let hasher = FixedState::with_seed(seed);
-        Self { root: Node::new(hasher.clone()), hasher }
+        Self { root: Node::default(), hasher: FixedState::with_seed(seed) }
     }
 
     pub(super) fn bind(&mut self, binding: &Binding) {
@@ -136,7 +200,7 @@ impl TopicRouter {
                 node.targets.for_each(found);
                 continue;
             };
-            if let Some(next) = node.words.get(*word) {
+            if let Some(next) = node.words.get(word) {
                 open.push((&**next, at + 1));
             }
             if let Some(next) = &node.star {
@@ -210,6 +274,26 @@ mod tests {
         router.bind(&Binding::to_queue("x", "q", &pattern));
         let key = vec!["a"; 120].join(".");
         assert_eq!(routed(&router, &key).len(), 1);
+    }
+
+    #[test]
+    fn few_words_and_many_find_the_same() {
+        let mut router = TopicRouter::new(1);
+        let name = |number: usize| format!("q{number}");
+        let all = 3 * FEW_MAX;
+        for number in 0..all {
+            router.bind(&Binding::to_queue("x", &name(number), &format!("a.{number}.b")));
+            for known in 0..=number {
+                let wanted = BTreeSet::from([Destination::Queue(name(known).into())]);
+                assert_eq!(routed(&router, &format!("a.{known}.b")), wanted);
+            }
+            assert!(routed(&router, &format!("a.{}.b", number + 1)).is_empty());
+        }
+        for number in 0..all {
+            router.unbind(&Binding::to_queue("x", &name(number), &format!("a.{number}.b")));
+            assert!(routed(&router, &format!("a.{number}.b")).is_empty());
+        }
+        assert!(router.root.is_empty());
     }
 
     #[test]

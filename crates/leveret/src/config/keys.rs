@@ -232,6 +232,12 @@ keys! {
     default_vhost: String = "default_vhost", default "/", aliases &["RABBITMQ_DEFAULT_VHOST"];
     reload false
 
+    /// A file of definitions, as RabbitMQ exports them, that is taken over at each start: what is
+    /// missing is added; users, policies and limits are replaced. The broker does not start if an
+    /// entry is wrong.
+    load_definitions: Option<PathBuf> = "load_definitions", default "none";
+    reload false
+
     /// The product name announced to clients.
     /// Some clients, such as kombu, change their behaviour if it is RabbitMQ.
     product: String = "product", default "Leveret";
@@ -283,6 +289,12 @@ keys! {
     /// The most consumers a channel may have.
     consumers_per_channel_max: usize = "consumer_max_per_channel", default "65536",
         range range(Unit::Count, 1, 1_000_000);
+    reload true
+
+    /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 is for
+    /// ever. Queues may have a time of their own (`x-consumer-timeout`, `consumer-timeout`).
+    consumer_timeout: Duration = "consumer_timeout", default "0",
+        range range(Unit::Milliseconds, 0, 4_294_967_295);
     reload true
 
     /// How much may wait to be sent on one connection before its consumers get nothing more.

@@ -256,6 +256,23 @@ impl Setting for PathBuf {
     }
 }
 
+/// A file, or none.
+impl Setting for Option<PathBuf> {
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        let text = raw.text().filter(|text| !text.is_empty())?;
+        Some((text != "none").then(|| PathBuf::from(text)))
+    }
+    fn expected(_: &Key) -> String {
+        "a file, or none".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "FILE"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        quoted(&self.as_ref().map_or("none".into(), |path| path.to_string_lossy()))
+    }
+}
+
 /// Addresses to listen on; none turns the listener off.
 impl Setting for Vec<SocketAddr> {
     const LIST: bool = true;

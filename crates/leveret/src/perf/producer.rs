@@ -1,5 +1,8 @@
 //! The publishing thread: writes prebuilt messages as fast as the socket takes them, as the rate
 //! asks, or as the confirm window allows.
+//!
+//! Invariant: with a rate, a message's stamp is when it was due, however late the socket or the
+//! window let it go, and each message that was due before the end is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,15 +69,22 @@ impl Producer {
         shared.clock.sleep_until(shared.start_ns);
         while self.sent < self.limit && !shared.is_stopping() {
             let now = shared.clock.now();
-            if now >= shared.end_ns {
+            let ended = now >= shared.end_ns;
+            if ended && !self.owes() {
                 break;
             }
-            match self.allowed(now) {
+            match self.allowed(now.min(shared.end_ns - 1)) {
+                0 if ended => std::thread::park_timeout(LOOK_EVERY),
                 0 => self.wait(now),
                 count => self.publish(now, count)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether a message is not sent that was due before the end.
+    fn owes(&self) -> bool {
+        self.pace.is_some_and(|pace| pace.due_by(self.shared.end_ns - 1) > self.sent)
     }
 
     /// How many messages may be written now.

@@ -1,4 +1,9 @@
 //! A run from its start to its report.
+//!
+//! With a rate, latencies are counted from the time a message was due, not from when it was sent,
+//! and nothing that was due is left out: the producers send what they owe when the time is over,
+//! and the run waits for it. So a broker that stands still for a second has a second in its
+//! figures, whichever messages it held up (what is called coordinated omission would hide it).
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -43,6 +48,9 @@ fn measure(args: &PerfArgs, topology: &Topology<'_>) -> anyhow::Result<Report> {
         watch.tick(&shared);
     }
     let (from, to) = watch.finish(&shared);
+    if args.rate.is_some() {
+        ending.wait_for_the_rest(&mut threads, &shared)?;
+    }
     shared.stop();
     let (latency, confirm_latency) = threads.end()?;
     Ok(Report {
@@ -59,6 +67,7 @@ fn measure(args: &PerfArgs, topology: &Topology<'_>) -> anyhow::Result<Report> {
 #[derive(Debug)]
 struct Ending {
     messages: Option<u64>,
+    paced: bool,
     copies: u64,
     producing: bool,
     consuming: bool,
@@ -71,6 +80,7 @@ impl Ending {
     fn new(args: &PerfArgs) -> Ending {
         Ending {
             messages: args.messages,
+            paced: args.rate.is_some(),
             copies: args.copies(),
             producing: args.producers > 0,
             consuming: args.consumers > 0,
@@ -96,10 +106,26 @@ impl Ending {
         !sending && (self.missing(&totals) == 0 || self.last.0.elapsed() >= self.patience)
     }
 
+    /// Waits for what is due and not yet sent, and for what is sent and has not come, as long as
+    /// the run has patience.
+    fn wait_for_the_rest(&self, threads: &mut Threads, shared: &Shared) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.patience;
+        while Instant::now() < deadline
+            && (threads.are_sending() || self.missing(&shared.totals()) > 0)
+        {
+            std::thread::sleep(TICK);
+            threads.check()?;
+        }
+        Ok(())
+    }
+
     /// How many messages are neither received nor, with confirms, settled; only known for a
-    /// number of messages.
+    /// number of messages, or with a rate, where a run waits for all that it sent.
     fn missing(&self, totals: &Totals) -> u64 {
-        let Some(messages) = self.messages else { return 0 };
+        if self.messages.is_none() && !self.paced {
+            return 0;
+        }
+        let messages = self.messages.unwrap_or_default();
         let expected = if self.producing { totals.sent * self.copies } else { messages };
         let received = if self.consuming { totals.received } else { expected };
         let settled = if self.confirming { totals.confirmed + totals.refused } else { totals.sent };
@@ -116,6 +142,7 @@ mod tests {
     fn what_is_missing_depends_on_who_takes_part() {
         let totals = Totals { sent: 10, received: 7, confirmed: 4, refused: 1, returned: 0 };
         assert_eq!(Ending::new(&parse("--time 1")).missing(&totals), 0);
+        assert_eq!(Ending::new(&parse("--time 1 --rate 10")).missing(&totals), 3);
         assert_eq!(Ending::new(&parse("--messages 10")).missing(&totals), 3);
         assert_eq!(Ending::new(&parse("--messages 10 --confirm 5")).missing(&totals), 5);
         assert_eq!(Ending::new(&parse("--messages 10 --consumers 0")).missing(&totals), 0);

@@ -159,10 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if self.tail.len() > TAIL_COPY_MAX {
             return self.read_in_place(cx);
         }
+        let most = self.session.read_max().min(READ_MAX);
         SCRATCH.with_borrow_mut(|scratch| {
             let kept = self.tail.len();
             scratch[..kept].copy_from_slice(&self.tail);
-            let mut buffer = ReadBuf::new(&mut scratch[kept..kept + READ_MAX]);
+            let mut buffer = ReadBuf::new(&mut scratch[kept..kept + most]);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(result) => result?,

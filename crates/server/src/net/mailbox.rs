@@ -12,13 +12,20 @@ use leveret_broker::ids::ConsumerId;
 use leveret_broker::log::Wake;
 use leveret_broker::queue::{Delivery, Outlet};
 
-/// What a connection finds in its mailbox.
-#[derive(Debug)]
-pub(crate) enum Mail {
-    /// A message for one of its consumers.
-    Delivery(Delivery),
-    /// The queue of a consumer is gone.
-    Cancelled(ConsumerId),
+/// What a connection finds in its mailbox. A queue that is gone delivers nothing more, so that the
+/// consumers that went with it stand behind all deliveries.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Messages for its consumers, in order.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Consumers whose queues are gone.
+    pub(crate) cancelled: Vec<ConsumerId>,
+}
+
+impl Mail {
+    fn is_empty(&self) -> bool {
+        self.deliveries.is_empty() && self.cancelled.is_empty()
+    }
 }
 
 /// What the server tells a connection.
@@ -36,7 +43,7 @@ pub(crate) enum Notice {
 
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    mail: Mutex<Vec<Mail>>,
+    mail: Mutex<Mail>,
     notices: Mutex<Vec<Notice>>,
     /// There may be mail, notices or durable positions: set before the waker is called.
     signal: AtomicBool,
@@ -81,8 +88,8 @@ impl Mailbox {
         }
     }
 
-    /// Takes all mail by swapping it with `empty`, so that both vectors keep their memory.
-    pub(crate) fn take_mail(&self, empty: &mut Vec<Mail>) {
+    /// Takes all mail by swapping it with `empty`, so that both keep their memory.
+    pub(crate) fn take_mail(&self, empty: &mut Mail) {
         debug_assert!(empty.is_empty(), "what is swapped in must be empty");
         std::mem::swap(&mut *lock(&self.mail), empty);
     }
@@ -117,12 +124,12 @@ impl Outlet for Mailbox {
     }
 
     fn deliver(&self, deliveries: &mut Vec<Delivery>) {
-        lock(&self.mail).extend(deliveries.drain(..).map(Mail::Delivery));
+        lock(&self.mail).deliveries.append(deliveries);
         self.raise();
     }
 
     fn cancelled(&self, consumer: ConsumerId) {
-        lock(&self.mail).push(Mail::Cancelled(consumer));
+        lock(&self.mail).cancelled.push(consumer);
         self.raise();
     }
 }

@@ -1,5 +1,6 @@
 //! The fourteen properties of class `basic`, declared once: a borrowed view of the bytes in a
-//! content header and an owned form to build them from.
+//! content header and an owned form to build them from. [`Essentials`] is a shorter view, of those
+//! at which a broker looks.
 //!
 //! The broker passes property bytes on as they came; it parses them only where it must look. Their
 //! short strings are bytes: unlike those of methods, they need not be UTF-8, as in RabbitMQ.
@@ -40,6 +41,7 @@ impl<'a> From<&'a str> for ShortBytes<'a> {
 }
 
 impl<'a> Field<'a> for ShortBytes<'a> {
+    #[inline]
     fn get(reader: &mut Reader<'a>) -> Result<ShortBytes<'a>, Fault> {
         let len = u8::get(reader)?;
         reader.bytes(usize::from(len)).map(ShortBytes)
@@ -221,6 +223,8 @@ properties! { 'a;
 
 /// Set in a flag word that another one follows (4.2.6.1).
 const CONTINUATION: u16 = 1;
+/// A bit of the flags that stands for no property, and is passed over.
+const MEANINGLESS: u16 = 2;
 
 impl<'a> Properties<'a> {
     /// Parses flags and property list. Bit 1 means nothing and is passed over, as in RabbitMQ.
@@ -232,15 +236,83 @@ impl<'a> Properties<'a> {
 
     fn parse_fields(raw: &'a [u8]) -> Result<Properties<'a>, Fault> {
         let mut reader = Reader::new(raw);
-        let flags = u16::get(&mut reader)?;
-        let mut unknown = 0;
-        let mut word = flags;
-        while word & CONTINUATION != 0 {
-            word = u16::get(&mut reader)?;
-            unknown |= word & !CONTINUATION;
-        }
+        let (flags, unknown) = read_flags(&mut reader)?;
         let properties = Properties::read(flags, &mut reader)?;
         if unknown == 0 && reader.is_empty() { Ok(properties) } else { Err(Fault::Short) }
+    }
+}
+
+/// The flags of the properties, and those of properties that do not exist.
+#[inline]
+fn read_flags(reader: &mut Reader<'_>) -> Result<(u16, u16), Fault> {
+    let flags = u16::get(reader)?;
+    let (mut word, mut unknown) = (flags, 0);
+    while word & CONTINUATION != 0 {
+        word = u16::get(reader)?;
+        unknown |= word & !CONTINUATION;
+    }
+    Ok((flags, unknown))
+}
+
+/// The properties that a broker acts on. The others are checked, and passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Essentials<'a> {
+    /// As [`Properties::headers`].
+    pub headers: Option<Table<'a>>,
+    /// As [`Properties::delivery_mode`].
+    pub delivery_mode: Option<u8>,
+    /// As [`Properties::priority`].
+    pub priority: Option<u8>,
+    /// As [`Properties::reply_to`].
+    pub reply_to: Option<ShortBytes<'a>>,
+    /// As [`Properties::expiration`].
+    pub expiration: Option<ShortBytes<'a>>,
+    /// As [`Properties::user_id`].
+    pub user_id: Option<ShortBytes<'a>>,
+}
+
+impl<'a> Essentials<'a> {
+    /// Parses what [`Properties::parse`] does, and refuses what it refuses.
+    #[inline]
+    pub fn parse(raw: &'a [u8]) -> Result<Essentials<'a>, DecodeError> {
+        Self::parse_fields(raw).map_err(|fault| fault.at(CLASS_BASIC, 0))
+    }
+
+    /// One step for each property that is there, from the highest bit down, as they lie.
+    #[inline]
+    fn parse_fields(raw: &'a [u8]) -> Result<Essentials<'a>, Fault> {
+        let mut reader = Reader::new(raw);
+        let (flags, unknown) = read_flags(&mut reader)?;
+        let mut found = Essentials::default();
+        let mut left = flags & !(CONTINUATION | MEANINGLESS);
+        while left != 0 {
+            let bit = left.ilog2();
+            left ^= 1 << bit;
+            match bit {
+                13 => found.headers = Some(Field::get(&mut reader)?),
+                12 => found.delivery_mode = Some(u8::get(&mut reader)?),
+                11 => found.priority = Some(u8::get(&mut reader)?),
+                9 => found.reply_to = Some(ShortBytes::get(&mut reader)?),
+                8 => found.expiration = Some(ShortBytes::get(&mut reader)?),
+                6 => drop(u64::get(&mut reader)?),
+                4 => found.user_id = Some(ShortBytes::get(&mut reader)?),
+                _ => drop(ShortBytes::get(&mut reader)?),
+            }
+        }
+        if unknown == 0 && reader.is_empty() { Ok(found) } else { Err(Fault::Short) }
+    }
+}
+
+impl<'a> From<&Properties<'a>> for Essentials<'a> {
+    fn from(all: &Properties<'a>) -> Essentials<'a> {
+        Essentials {
+            headers: all.headers,
+            delivery_mode: all.delivery_mode,
+            priority: all.priority,
+            reply_to: all.reply_to,
+            expiration: all.expiration,
+            user_id: all.user_id,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::super::policies::check_queue_limit;
 use super::{Draft, json};
@@ -54,7 +54,7 @@ struct PolicyTerms {
     pattern: String,
     #[serde(rename = "apply-to")]
     apply_to: Option<String>,
-    definition: Map<String, Value>,
+    definition: Value,
     #[serde(default)]
     priority: i64,
 }
@@ -118,14 +118,8 @@ fn check_name(what: &str, name: &str) -> Result<Name, String> {
 /// Numbers of limits by name; one below zero is no limit (RabbitMQ: Virtual Hosts, "Limits").
 fn limits(value: &Value, names: [&str; 2]) -> Result<[Option<u64>; 2], String> {
     let mut found = [None; 2];
-    let none = Map::new();
-    let fields = match value {
-        Value::Object(fields) => fields,
-        Value::Null => &none,
-        Value::Array(all) if all.is_empty() => &none,
-        _ => return Err("limits must be an object".to_owned()),
-    };
-    for (key, value) in fields {
+    let fields = json::object(value)?;
+    for (key, value) in &fields {
         let at = names.iter().position(|name| name == key);
         let at = at.ok_or_else(|| format!("unrecognised limit '{key}'"))?;
         let number = value.as_i64();
@@ -223,7 +217,7 @@ impl Draft<'_> {
         let request = PolicyRequest {
             pattern: &terms.pattern,
             apply_to: terms.apply_to.as_deref().unwrap_or("all"),
-            definition: json::table(&Value::Object(terms.definition.clone()))?,
+            definition: json::table(&terms.definition)?,
             priority: terms.priority,
         };
         let policy = Policy::check(kind, name, &request).map_err(text)?;

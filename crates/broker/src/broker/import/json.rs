@@ -7,15 +7,25 @@ use crate::message::{FieldTable, FieldValue};
 /// How deep tables and arrays may nest: more could not be told to a client.
 const DEPTH_MAX: usize = 16;
 
-/// A table from an object; null and, as RabbitMQ exports an empty table at times, an empty list
-/// are an empty one.
+/// The fields of an object. RabbitMQ 3.10 exports some as a list of pairs (the definition of an
+/// operator policy is one); null has none.
+pub(super) fn object(value: &Value) -> Result<Map<String, Value>, String> {
+    let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
+        Some([Value::String(key), value]) => Some((key.clone(), value.clone())),
+        _ => None,
+    };
+    let fields = match value {
+        Value::Null => Some(Map::new()),
+        Value::Object(fields) => Some(fields.clone()),
+        Value::Array(all) => all.iter().map(pair).collect(),
+        _ => None,
+    };
+    fields.ok_or_else(|| "expected an object".to_owned())
+}
+
+/// The same as a table.
 pub(super) fn table(value: &Value) -> Result<FieldTable, String> {
-    match value {
-        Value::Null => Ok(FieldTable::default()),
-        Value::Array(all) if all.is_empty() => Ok(FieldTable::default()),
-        Value::Object(fields) => table_at(fields, 1),
-        _ => Err("expected an object of arguments".to_owned()),
-    }
+    table_at(&object(value)?, 1)
 }
 
 fn table_at(fields: &Map<String, Value>, depth: usize) -> Result<FieldTable, String> {

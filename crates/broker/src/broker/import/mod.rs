@@ -46,8 +46,8 @@ pub struct Imported {
 }
 
 /// Sections that are taken over, in the order in which they need each other.
-const SECTIONS: [&str; 8] =
-    ["vhosts", "users", "parameters", "policies", "exchanges", "queues", "bindings", "permissions"];
+const SECTIONS: [&str; 7] =
+    ["vhosts", "users", "parameters", "policies", "exchanges", "queues", "bindings"];
 /// Those that say something about the file only.
 const SILENT: [&str; 6] = [
     "rabbit_version",

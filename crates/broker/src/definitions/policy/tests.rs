@@ -164,7 +164,7 @@ fn what_is_no_limit_comes_from_the_argument_and_then_from_the_policy() {
     assert_eq!(found.overflow, Overflow::DropHead, "the operator's counts");
     let rejecting = both(&[("overflow", "reject-publish".into())], &[]);
     let argument = ("x-overflow", FieldValue::from("drop-head"));
-    assert_eq!(settings(&[argument.clone()], &rejecting).overflow, Overflow::DropHead);
+    assert_eq!(settings(std::slice::from_ref(&argument), &rejecting).overflow, Overflow::DropHead);
     let quorum = ("x-queue-type", FieldValue::from("quorum"));
     assert_eq!(settings(&[argument, quorum], &rejecting).overflow, Overflow::RejectPublish);
 }
@@ -183,7 +183,7 @@ fn a_delivery_limit_below_zero_is_none() {
 #[test]
 fn delayed_retry_needs_a_type_and_a_least_delay_wherever_from() {
     let argument = ("x-delayed-retry-type", FieldValue::from("all"));
-    assert_eq!(settings(&[argument.clone()], &Policies::default()).delayed_retry, None);
+    assert_eq!(settings(std::slice::from_ref(&argument), &Policies::default()).delayed_retry, None);
     let policies = both(
         &[("delayed-retry-min", int(10)), ("delayed-retry-max", int(100))],
         &[
@@ -292,7 +292,7 @@ proptest! {
             let best = |operator: bool| {
                 let all = model.iter().filter(|((of, _), one)| {
                     let pattern = one.pattern.trim_matches(['^', '$']);
-                    let fits = match (&*one.pattern).chars().next() {
+                    let fits = match one.pattern.chars().next() {
                         Some('^') => name.starts_with(pattern),
                         _ if one.pattern.ends_with('$') => name.ends_with(pattern),
                         _ => name.contains(pattern),

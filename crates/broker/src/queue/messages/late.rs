@@ -18,11 +18,11 @@ const TOGETHER_MS: u64 = 20;
 
 /// A place that is known from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::queue) struct Place {
-    pub(in crate::queue) seq: Seq,
-    pub(in crate::queue) expires_at: Timestamp,
+pub(crate) struct Place {
+    pub(crate) seq: Seq,
+    pub(crate) expires_at: Timestamp,
     /// The length of the body.
-    pub(in crate::queue) body_len: u64,
+    pub(crate) body_len: u64,
 }
 
 #[derive(Debug, Default)]

@@ -1,8 +1,8 @@
 //! The ready messages of one priority in order.
 //!
 //! Invariants: `returned`, `fresh` and `stored` follow each other; each seq in `behind` is larger
-//! than the first one in `stored`, and `behind` is empty where that is. A slot that was taken out of
-//! the middle of `fresh` leaves a [`Body::Gone`] there, of which there are at most as many as of
+//! than the first one in `stored`, and `behind` is empty where that is. A slot that was taken out
+//! of the middle of `fresh` leaves a [`Body::Gone`] there, of which there are at most as many as of
 //! others (and a few); none stands at either end.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -63,6 +63,11 @@ impl Level {
             self.returned_bytes -= slot.size() as u64;
             return Some(slot);
         }
+        self.pop_fresh()
+    }
+
+    /// Takes the first slot of those that were not out yet.
+    pub(super) fn pop_fresh(&mut self) -> Option<Slot> {
         let slot = self.fresh.pop_front()?;
         self.fresh_bytes -= slot.size() as u64;
         if self.gone > 0 {

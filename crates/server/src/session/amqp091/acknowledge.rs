@@ -1,5 +1,7 @@
 //! Acknowledging deliveries, and getting them back.
 
+use std::sync::Arc;
+
 use leveret_broker::queue::Settlement;
 use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::method::Method;
@@ -34,7 +36,10 @@ impl Channel {
     ) -> Outcome {
         if !multiple {
             let unacked = self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
-            self.settle_one(link, unacked, how);
+            match &mut self.mode {
+                Mode::Tx(transaction) => transaction.settle(unacked, how),
+                _ => self.let_go(link, &[unacked], how),
+            }
             return Ok(());
         }
         // Tag 0 with multiple is all that there is (0-9-1, basic.ack, delivery-tag).
@@ -42,25 +47,23 @@ impl Channel {
             0 => self.unacked.take_all(),
             _ => self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?,
         };
-        for unacked in taken {
-            self.settle_one(link, unacked, how);
+        match &mut self.mode {
+            Mode::Tx(transaction) => {
+                taken.into_iter().for_each(|unacked| transaction.settle(unacked, how));
+            }
+            _ => self.let_go(link, &taken, how),
         }
         Ok(())
     }
 
-    fn settle_one(&mut self, link: &mut Link, unacked: Unacked, how: Settlement) {
-        if let Mode::Tx(transaction) = &mut self.mode {
-            transaction.settle(unacked, how);
-            return;
+    /// Settles deliveries for good.
+    fn let_go(&self, link: &mut Link, all: &[Unacked], how: Settlement) {
+        for run in all.chunk_by(|one, next| Arc::ptr_eq(&one.queue, &next.queue)) {
+            link.settle(&run[0].queue, run.iter().map(|unacked| unacked.seq), how);
         }
-        self.let_go(link, &unacked, how);
-    }
-
-    /// Settles a delivery for good.
-    pub(super) fn let_go(&self, link: &mut Link, unacked: &Unacked, how: Settlement) {
-        link.settle(&unacked.queue, unacked.seq, how);
-        if unacked.by_consumer {
-            link.release_limit(self.number, &self.limit);
+        let counted = all.iter().filter(|unacked| unacked.by_consumer).count();
+        if counted > 0 {
+            link.release_limit(self.number, &self.limit, counted as u32);
         }
     }
 
@@ -68,9 +71,8 @@ impl Channel {
         if !requeue {
             return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
         }
-        for unacked in self.unacked.take_all() {
-            self.let_go(link, &unacked, Settlement::Requeue);
-        }
+        let all = self.unacked.take_all();
+        self.let_go(link, &all, Settlement::Requeue);
         link.flush();
         self.answer(link, !answer, &Method::BasicRecoverOk {});
         Ok(())

@@ -70,6 +70,8 @@ impl Channel {
         write_content(&mut link.out, self.number, &got.message, link.frame_max);
         if !no_ack {
             let tag = self.last_tag;
+            link.watch_acks(&queue);
+            link.acks.on_delivered(link.now);
             self.unacked.push(Unacked { tag, queue, seq: got.seq, by_consumer: false });
         }
         Ok(())
@@ -109,6 +111,9 @@ impl Channel {
             exclusive: consume.exclusive,
             priority,
         };
+        if !consume.no_ack {
+            link.watch_acks(&queue);
+        }
         self.note_consumer(link, id, consume, Some(Arc::clone(&queue)));
         match link.broker().consume(&queue, spec, link.now) {
             // What it is given comes behind this.

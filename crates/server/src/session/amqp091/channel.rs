@@ -12,10 +12,12 @@ use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::method::Method;
 
 use super::confirm::Confirms;
+use super::consumer_timeout::Ages;
 use super::failure::{Failure, Outcome};
 use super::link::Link;
 use super::transaction::OpenTransaction;
 use super::unacked::UnackedList;
+use crate::tenants::Seat;
 
 /// Whether a channel still listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,9 @@ pub(super) enum ChannelState {
     /// The server closed it, and waits for the close-ok.
     Closing,
 }
+
+/// Class and method of `basic.publish`.
+pub(super) const PUBLISH_IDS: (u16, u16) = (60, 40);
 
 /// A publish in the middle of arriving.
 #[derive(Debug)]
@@ -64,6 +69,10 @@ pub(super) struct Channel {
     pub(super) immediate: bool,
     pub(super) mode: Mode,
     pub(super) unacked: UnackedList,
+    /// Of what is in it, once somebody has looked.
+    pub(super) ages: Option<Box<Ages>>,
+    /// While it is open.
+    pub(super) seat: Option<Seat>,
     /// The delivery tag given last.
     pub(super) last_tag: u64,
     /// For consumers to come.
@@ -76,7 +85,7 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16) -> Self {
+    pub(super) fn new(number: u16, seat: Option<Seat>) -> Self {
         Self {
             number,
             state: ChannelState::Open,
@@ -88,6 +97,8 @@ impl Channel {
             immediate: false,
             mode: Mode::Plain,
             unacked: UnackedList::default(),
+            ages: None,
+            seat,
             last_tag: 0,
             prefetch: 0,
             limit: Arc::default(),
@@ -101,7 +112,7 @@ impl Channel {
     pub(super) fn content_ids(&self) -> (u16, u16) {
         match self.content {
             Content::None => (0, 0),
-            Content::Header | Content::Body(_) => (60, 40),
+            Content::Header | Content::Body(_) => PUBLISH_IDS,
         }
     }
 

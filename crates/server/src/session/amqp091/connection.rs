@@ -12,7 +12,8 @@ use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary,
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
-use super::channel::{Channel, ChannelState, unexpected_header};
+use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
+use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::handshake::Handshake;
 use super::link::Link;
@@ -66,7 +67,7 @@ pub(crate) struct Session {
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
     /// Empty; keeps its memory between turns.
-    mail: Vec<Mail>,
+    mail: Mail,
     /// Channels with confirms that are not durable.
     pub(super) unconfirmed: Vec<u16>,
     /// The first position that confirms wait for.
@@ -102,7 +103,7 @@ impl Session {
             confirms_bytes: 0,
             input_waits_for: Position::START,
             asked_for: Position::START,
-            mail: Vec::new(),
+            mail: Mail::default(),
             unconfirmed: Vec::new(),
         }
     }
@@ -140,7 +141,12 @@ impl Session {
     pub(crate) fn wants_input(&self) -> bool {
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.options.out_buffer_max_bytes;
-        room && !self.is_held_up() && !self.is_input_held() && self.link.rest_until.is_none()
+        room && !self.is_paused()
+    }
+
+    /// Whether nothing is read for a reason that is not the client's own slowness to read.
+    fn is_paused(&self) -> bool {
+        self.is_held_up() || self.is_input_held() || self.link.rest_until.is_some()
     }
 
     fn is_held_up(&self) -> bool {
@@ -159,8 +165,11 @@ impl Session {
         self.link.now = now;
         self.last_read = now;
         self.link.refresh();
+        self.stopped_early = self.rests_for_quota();
+        if self.stopped_early {
+            return 0;
+        }
         let mut rest = input;
-        self.stopped_early = false;
         loop {
             if !self.wants_input() {
                 self.stopped_early = true;
@@ -176,6 +185,10 @@ impl Session {
                 rest = &[];
                 break;
             }
+            if let Some(behind) = self.receive_publish(rest) {
+                rest = behind;
+                continue;
+            }
             match self.decoder.next(&mut rest) {
                 Ok(Some(event)) => self.on_event(event),
                 Ok(None) => break,
@@ -189,6 +202,7 @@ impl Session {
             }
         }
         self.end_turn();
+        self.link.charge();
         input.len() - rest.len()
     }
 
@@ -198,6 +212,21 @@ impl Session {
         if matches!(self.phase, Phase::Closing(_)) {
             self.phase = Phase::Silent(self.link.now.after(SILENCE_MS));
         }
+    }
+
+    /// Takes the publish that `input` begins with if it is there as a whole and nothing is unusual;
+    /// what lies behind it. Else the frames go their way one by one, which would come to the same.
+    fn receive_publish<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        // The first publish of a connection may be the one that an alarm holds up at its method.
+        if !self.link.publishes || !matches!(self.phase, Phase::Running) {
+            return None;
+        }
+        let (publish, behind) = self.decoder.whole_publish(input)?;
+        let channel = self.channels.get_mut(&publish.channel)?;
+        if let Err(failure) = channel.on_publish(&mut self.link, &publish)? {
+            self.fail(publish.channel, failure, PUBLISH_IDS);
+        }
+        Some(behind)
     }
 
     fn on_event(&mut self, event: Event<'_>) {
@@ -339,7 +368,7 @@ impl Session {
             return self.on_closing_channel(number, method);
         }
         if let Err(failure) = channel.check_no_content() {
-            return self.fail(number, failure, (60, 40));
+            return self.fail(number, failure, PUBLISH_IDS);
         }
         let outcome = match method {
             Method::ChannelClose { .. } => return self.close_channel(number),
@@ -373,8 +402,13 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        self.channels.insert(number, Box::new(Channel::new(number)));
-        self.link.send(number, &Method::ChannelOpenOk {});
+        match self.link.enter_channel() {
+            Ok(seat) => {
+                self.channels.insert(number, Box::new(Channel::new(number, seat)));
+                self.link.send(number, &Method::ChannelOpenOk {});
+            }
+            Err(failure) => self.fail_connection(failure, (0, 0)),
+        }
     }
 
     /// The client closes a channel: whatever it has out goes back before the close-ok.
@@ -462,6 +496,7 @@ impl Session {
         for queue in std::mem::take(&mut self.link.exclusive) {
             self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
         }
+        self.link.leave();
     }
 
     /// What the server or others have for this connection.
@@ -480,14 +515,18 @@ impl Session {
     pub(super) fn take_deliveries(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
         self.link.mailbox.take_mail(&mut mail);
-        for mail in mail.drain(..) {
-            match mail {
-                Mail::Delivery(delivery) => self.deliver(delivery),
-                Mail::Cancelled(consumer) => self.on_queue_gone(consumer),
-            }
+        if !mail.deliveries.is_empty() {
+            self.link.acks.on_delivered(self.link.now);
         }
+        for run in mail.deliveries.chunk_by(|one, next| one.consumer == next.consumer) {
+            self.deliver(run);
+        }
+        for consumer in mail.cancelled.drain(..) {
+            self.on_queue_gone(consumer);
+        }
+        mail.deliveries.clear();
         // A burst's memory is given back; a steady stream keeps its own.
-        if mail.capacity() <= 1024 {
+        if mail.deliveries.capacity() <= 1024 {
             self.mail = mail;
         }
     }
@@ -510,6 +549,7 @@ impl Session {
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
+                self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
                     self.link.send(0, &Method::ConnectionUnblocked {});
                 }
@@ -541,7 +581,8 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        [self.deadline_of_phase(), self.link.rest_until].into_iter().flatten().min()
+        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at];
+        times.into_iter().flatten().min()
     }
 
     fn deadline_of_phase(&self) -> Option<Timestamp> {
@@ -584,9 +625,11 @@ impl Session {
     /// Heartbeats and deadlines.
     pub(crate) fn on_time(&mut self, now: Timestamp) {
         self.link.now = now;
+        let heard = !self.is_paused() || self.last_read.after(CHECK_MS) >= now;
         if self.link.rest_until.is_some_and(|at| at <= now) {
-            self.link.rest_until = None;
+            self.end_rest();
         }
+        self.check_acks(heard);
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }

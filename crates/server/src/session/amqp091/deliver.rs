@@ -1,10 +1,14 @@
 //! From the mailbox to the socket: deliveries, cancelled consumers, and the end of a channel.
 
+use std::sync::Arc;
+
 use leveret_broker::ids::ConsumerId;
 use leveret_broker::message::Message;
-use leveret_broker::queue::{Delivery, Settlement};
+use leveret_broker::queue::{self, Settlement};
 use leveret_wire::amqp091::constants::FRAME_END;
-use leveret_wire::amqp091::frame::{write_body_frame_header, write_content_header, write_deliver};
+use leveret_wire::amqp091::frame::{
+    Delivery, write_body_frame_header, write_content_header, write_deliver, write_delivery,
+};
 use leveret_wire::amqp091::method::Method;
 
 use super::channel::{ChannelState, Content, Mode};
@@ -42,40 +46,67 @@ pub(super) fn write_content(out: &mut OutBuffer, channel: u16, message: &Message
     }
 }
 
+/// Writes a delivery; a small body in one frame goes in one piece with its method and header.
+fn write_message(out: &mut OutBuffer, message: &Message, delivery: Delivery<'_>, frame_max: u32) {
+    let body = message.body();
+    let fits = frame_max == 0 || body.len() + FRAME_OVERHEAD <= frame_max as usize;
+    if fits && body.len() < SHARE_FROM && !body.is_empty() {
+        write_delivery(
+            out.tail(),
+            &Delivery { properties: message.properties(), body, ..delivery },
+        );
+        return;
+    }
+    write_deliver(
+        out.tail(),
+        delivery.channel,
+        delivery.consumer_tag,
+        delivery.delivery_tag,
+        delivery.redelivered,
+        delivery.exchange,
+        delivery.routing_key,
+    );
+    write_content(out, delivery.channel, message, frame_max);
+}
+
 impl Session {
-    /// Sends a delivery; one for a channel that is closing goes back to its queue.
-    pub(super) fn deliver(&mut self, delivery: Delivery) {
+    /// Sends deliveries of one consumer; those for a channel that is closing go back to their
+    /// queue.
+    pub(super) fn deliver(&mut self, run: &[queue::Delivery]) {
+        let Some(first) = run.first() else { return };
         let link = &mut self.link;
-        link.claimed += delivery.message.size();
-        let Some(entry) = link.consumers.get(&delivery.consumer) else { return };
+        link.claimed += run.iter().map(|delivery| delivery.message.size()).sum::<usize>();
+        let Some(entry) = link.consumers.get(&first.consumer) else { return };
         let number = entry.channel;
         let open = self.channels.get_mut(&number).filter(|ch| ch.state == ChannelState::Open);
         let Some(channel) = open else {
             if let (false, Some(queue)) = (entry.no_ack, entry.queue.clone()) {
-                link.settle(&queue, delivery.seq, Settlement::Requeue);
+                let seqs = run.iter().map(|delivery| delivery.seq);
+                link.settle(&queue, seqs, Settlement::Requeue);
             }
             return;
         };
-        let tag = channel.last_tag + 1;
-        if entry.queue.is_some() {
-            // RabbitMQ's direct replies do not count.
-            channel.last_tag = tag;
-        }
-        let message = &delivery.message;
-        let (exchange, routing_key) = message.names();
-        write_deliver(
-            link.out.tail(),
-            number,
-            &entry.tag,
-            tag,
-            delivery.redelivered,
-            exchange,
-            routing_key,
-        );
-        write_content(&mut link.out, number, message, link.frame_max);
-        if let (false, Some(queue)) = (entry.no_ack, &entry.queue) {
-            let queue = queue.clone();
-            channel.unacked.push(Unacked { tag, queue, seq: delivery.seq, by_consumer: true });
+        // RabbitMQ's direct replies do not count.
+        let counts = u64::from(entry.queue.is_some());
+        for queue::Delivery { seq, redelivered, message, .. } in run {
+            let tag = channel.last_tag + 1;
+            channel.last_tag += counts;
+            let (exchange, routing_key) = message.names();
+            let delivery = Delivery {
+                channel: number,
+                consumer_tag: &entry.tag,
+                exchange,
+                routing_key,
+                delivery_tag: tag,
+                redelivered: *redelivered,
+                properties: &[],
+                body: &[],
+            };
+            write_message(&mut link.out, message, delivery, link.frame_max);
+            if let (false, Some(queue)) = (entry.no_ack, &entry.queue) {
+                let queue = Arc::clone(queue);
+                channel.unacked.push(Unacked { tag, queue, seq: *seq, by_consumer: true });
+            }
         }
     }
 
@@ -99,6 +130,7 @@ impl Session {
             return;
         }
         channel.state = ChannelState::Closing;
+        channel.seat = None;
         let mut unacked = channel.unacked.take_all();
         if let Mode::Tx(transaction) = &mut channel.mode {
             unacked.append(&mut transaction.take_unsettled());
@@ -108,7 +140,7 @@ impl Session {
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
         ids.sort_unstable();
         for unacked in &unacked {
-            self.link.settle(&unacked.queue, unacked.seq, Settlement::Requeue);
+            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Requeue);
         }
         // The consumers end first, so that what returns does not come back to them.
         for id in &ids {

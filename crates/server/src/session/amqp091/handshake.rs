@@ -145,14 +145,14 @@ impl Session {
     }
 
     fn on_open(&mut self, vhost: &str) {
-        match self.link.broker().check_vhost(vhost) {
-            Ok(name) => {
-                self.link.who.vhost = name;
+        let vhost = self.link.broker().check_vhost(vhost).map_err(Failure::from);
+        match vhost.and_then(|name| self.link.enter(name)) {
+            Ok(()) => {
                 self.phase = Phase::Running;
                 self.link.send(0, &Method::ConnectionOpenOk {});
             }
-            Err(refusal) => {
-                let text = Failure::from(refusal).reply_text();
+            Err(failure) => {
+                let text = failure.reply_text();
                 self.send_close(ReplyCode::NotAllowed, &text, (10, 40));
             }
         }

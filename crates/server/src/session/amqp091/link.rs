@@ -14,11 +14,14 @@ use leveret_broker::log::Position;
 use leveret_broker::queue::{ChannelLimit, QueueHandle, Settlement};
 use leveret_wire::amqp091::method::Method;
 
+use super::consumer_timeout::AckWatch;
 use super::routes::Routes;
+use super::tenancy::{Quotas, Seats};
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
 use crate::shared::Shared;
+use crate::tenants::Published;
 
 /// A consumer of this connection.
 #[derive(Debug, Clone)]
@@ -75,6 +78,13 @@ pub(super) struct Link {
     pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
+    /// What was published and is not charged yet.
+    pub(super) published: Published,
+    /// While the connection is open.
+    pub(super) seats: Option<Seats>,
+    /// None when no quota says anything.
+    pub(super) quotas: Option<Box<Quotas>>,
+    pub(super) acks: AckWatch,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
 }
@@ -113,6 +123,10 @@ impl Link {
             defines: false,
             rest_until: None,
             publishes: false,
+            published: Published::default(),
+            seats: None,
+            quotas: None,
+            acks: AckWatch::default(),
             claimed: 0,
             options: shared.options.load_full(),
             shared,
@@ -134,10 +148,13 @@ impl Link {
         let options = self.shared.options.load();
         if !Arc::ptr_eq(&options, &self.options) {
             self.options = Arc::clone(&options);
+            self.acks.on_change(self.now);
         }
         let topology = self.shared.broker.topology();
         if topology.version != self.topology.version {
             self.topology = Arc::clone(&topology);
+            self.look_up_quotas();
+            self.acks.on_change(self.now);
         }
         self.routes.refresh(self.topology.version);
     }
@@ -155,13 +172,21 @@ impl Link {
         self.defines = true;
     }
 
-    /// Gathers a settlement.
-    pub(super) fn settle(&mut self, queue: &Arc<QueueHandle>, seq: Seq, how: Settlement) {
+    /// Gathers settlements.
+    pub(super) fn settle(
+        &mut self,
+        queue: &Arc<QueueHandle>,
+        seqs: impl IntoIterator<Item = Seq>,
+        how: Settlement,
+    ) {
         match self.settling.last_mut() {
             Some(last) if last.how == how && Arc::ptr_eq(&last.queue, queue) => {
-                last.seqs.push(seq);
+                last.seqs.extend(seqs);
             }
-            _ => self.settling.push(Settling { queue: Arc::clone(queue), how, seqs: vec![seq] }),
+            _ => {
+                let seqs = seqs.into_iter().collect();
+                self.settling.push(Settling { queue: Arc::clone(queue), how, seqs });
+            }
         }
     }
 
@@ -211,11 +236,11 @@ impl Link {
         }
     }
 
-    /// Has a channel's limit told, at the end of the turn, that a delivery is settled.
-    pub(super) fn release_limit(&mut self, channel: u16, limit: &Arc<ChannelLimit>) {
+    /// Has a channel's limit told, at the end of the turn, that deliveries are settled.
+    pub(super) fn release_limit(&mut self, channel: u16, limit: &Arc<ChannelLimit>, settled: u32) {
         match self.releases.last_mut() {
-            Some((last, _, count)) if *last == channel => *count += 1,
-            _ => self.releases.push((channel, Arc::clone(limit), 1)),
+            Some((last, _, count)) if *last == channel => *count += settled,
+            _ => self.releases.push((channel, Arc::clone(limit), settled)),
         }
     }
 

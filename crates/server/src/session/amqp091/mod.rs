@@ -9,6 +9,7 @@ mod basic;
 mod channel;
 mod confirm;
 mod connection;
+mod consumer_timeout;
 mod deliver;
 mod exchange;
 mod failure;
@@ -20,14 +21,19 @@ mod publish;
 mod queue;
 mod routes;
 mod sasl;
+mod tenancy;
 mod transaction;
 mod unacked;
 
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_publish;
 
 pub(crate) use connection::Session;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use leveret_broker::broker::{REPLY_TO_PREFIX, Route};
+use leveret_broker::ids::Name;
 use leveret_broker::message::{Message, MessageBuilder, PublishRefusal};
 use leveret_broker::routing::RoutingInput;
 use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::constants::CLASS_BASIC;
-use leveret_wire::amqp091::frame::{ContentHeader, write_return};
+use leveret_wire::amqp091::frame::{ContentHeader, Publish, write_return};
 
-use super::channel::{Channel, Content, Mode, unexpected_body, unexpected_header};
+use super::channel::{Channel, ChannelState, Content, Mode, unexpected_body, unexpected_header};
 use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
 use super::link::{Link, mark};
@@ -22,6 +23,13 @@ impl Channel {
         mandatory: bool,
         immediate: bool,
     ) {
+        self.set_target(exchange, routing_key);
+        self.mandatory = mandatory;
+        self.immediate = immediate;
+        self.content = Content::Header;
+    }
+
+    fn set_target(&mut self, exchange: &str, routing_key: &str) {
         // Mostly the same as before.
         if self.routing_key != routing_key || self.exchange != exchange {
             self.exchange.clear();
@@ -30,9 +38,42 @@ impl Channel {
             self.routing_key.push_str(routing_key);
             self.last_route = None;
         }
-        self.mandatory = mandatory;
-        self.immediate = immediate;
-        self.content = Content::Header;
+    }
+
+    /// A publish that is there as a whole. None if something about it is unusual: nothing has
+    /// happened then, and its frames have to be taken one by one.
+    pub(super) fn on_publish(&mut self, link: &mut Link, publish: &Publish<'_>) -> Option<Outcome> {
+        let is_usual = self.state == ChannelState::Open
+            && matches!(self.content, Content::None)
+            && publish.body.len() as u64 <= link.options.max_message_size;
+        if !is_usual {
+            return None;
+        }
+        let same = self.routing_key.as_bytes() == publish.routing_key
+            && self.exchange.as_bytes() == publish.exchange;
+        if !same {
+            let exchange = str::from_utf8(publish.exchange).ok()?;
+            self.set_target(exchange, str::from_utf8(publish.routing_key).ok()?);
+        }
+        self.mandatory = publish.mandatory;
+        self.immediate = publish.immediate;
+        link.published.add(publish.body.len() as u64);
+        let built = MessageBuilder::whole(
+            &self.exchange,
+            &self.routing_key,
+            publish.properties,
+            publish.body,
+            &link.who.user,
+            self.reply_token(),
+        );
+        Some(match built {
+            Ok((message, extra_keys)) => self.finish_publish(link, message, &extra_keys),
+            Err(refusal) => Err(self.refused(link, refusal)),
+        })
+    }
+
+    fn reply_token(&self) -> Option<&str> {
+        self.reply.as_ref().map(|reply| reply.token.as_str())
     }
 
     pub(super) fn on_header(&mut self, link: &mut Link, header: &ContentHeader<'_>) -> Outcome {
@@ -55,18 +96,19 @@ impl Channel {
             return Err(Failure::precondition(text));
         }
         self.content = Content::None;
-        let reply_to = self.reply.as_ref().map(|reply| reply.token.as_str());
         let builder = MessageBuilder::new(
             &self.exchange,
             &self.routing_key,
             header.properties,
             header.body_size,
             &link.who.user,
-            reply_to,
+            self.reply_token(),
         )
         .map_err(|refusal| self.refused(link, refusal))?;
+        link.published.add(header.body_size);
         if builder.missing() == 0 {
-            return self.finish_publish(link, builder);
+            let (message, extra_keys) = builder.finish();
+            return self.finish_publish(link, message, &extra_keys);
         }
         self.content = Content::Body(builder);
         Ok(())
@@ -102,18 +144,24 @@ impl Channel {
             return Ok(());
         }
         match std::mem::replace(&mut self.content, Content::None) {
-            Content::Body(builder) => self.finish_publish(link, builder),
+            Content::Body(builder) => {
+                let (message, extra_keys) = builder.finish();
+                self.finish_publish(link, message, &extra_keys)
+            }
             _ => Ok(()),
         }
     }
 
-    fn finish_publish(&mut self, link: &mut Link, builder: MessageBuilder) -> Outcome {
+    fn finish_publish(
+        &mut self,
+        link: &mut Link,
+        message: Message,
+        extra_keys: &[Name],
+    ) -> Outcome {
         if self.immediate {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
-        let (message, extra_keys) = builder.finish();
-        let is_reply = self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX);
-        if is_reply {
+        if self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX) {
             self.note_publish(link);
             let token = &self.routing_key[REPLY_TO_PREFIX.len()..];
             if !link.broker().reply(token, message.clone()) && self.mandatory {
@@ -121,7 +169,7 @@ impl Channel {
             }
             return Ok(());
         }
-        let route = self.route(link, &message, &extra_keys)?;
+        let route = self.route(link, &message, extra_keys)?;
         if let Mode::Tx(transaction) = &mut self.mode {
             let max = link.options.transaction_max_bytes;
             let size = message.size();
@@ -131,12 +179,10 @@ impl Channel {
             return Ok(());
         }
         let tag = self.note_publish(link);
-        if route.queues.is_empty() {
-            if self.mandatory {
-                self.return_message(link, &message);
-            }
-        } else {
+        if !route.queues.is_empty() {
             link.outgoing.push(message, &route, mark(self.number, tag));
+        } else if self.mandatory {
+            self.return_message(link, &message);
         }
         Ok(())
     }
@@ -146,7 +192,7 @@ impl Channel {
         &mut self,
         link: &mut Link,
         message: &Message,
-        extra_keys: &[leveret_broker::ids::Name],
+        extra_keys: &[Name],
     ) -> Outcome<Arc<Route>> {
         let version = link.routes.version();
         if extra_keys.is_empty() {

@@ -159,8 +159,18 @@ impl Peer {
         frame_max: u32,
         heartbeat: u16,
     ) -> Vec<String> {
+        self.log_in(&start_ok(password), frame_max, heartbeat)
+    }
+
+    /// The whole handshake, with that answer to `connection.start`.
+    pub(super) fn log_in(
+        &mut self,
+        start_ok: &[u8],
+        frame_max: u32,
+        heartbeat: u16,
+    ) -> Vec<String> {
         assert_eq!(self.give(&PROTOCOL_HEADER), ["connection.start"]);
-        let tune = self.give(&start_ok(password));
+        let tune = self.give(start_ok);
         if tune != ["connection.tune"] {
             return tune;
         }
@@ -213,6 +223,10 @@ impl Peer {
 
 /// The answer to `connection.start`, with all capabilities.
 pub(super) fn start_ok(password: &str) -> Vec<u8> {
+    start_ok_of("guest", password)
+}
+
+pub(super) fn start_ok_of(user: &str, password: &str) -> Vec<u8> {
     let capability = |name: &str| (name.to_owned(), FieldValue::Bool(true));
     let capabilities = FieldTable(vec![
         capability("connection.blocked"),
@@ -221,7 +235,7 @@ pub(super) fn start_ok(password: &str) -> Vec<u8> {
     ]);
     let properties = FieldTable(vec![("capabilities".to_owned(), FieldValue::Table(capabilities))]);
     let content = properties.to_content();
-    let response = format!("\0guest\0{password}");
+    let response = format!("\0{user}\0{password}");
     let start_ok = Method::ConnectionStartOk {
         client_properties: Table::parse(&content).unwrap(),
         mechanism: "PLAIN",

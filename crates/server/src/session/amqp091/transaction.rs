@@ -107,11 +107,10 @@ impl Channel {
     fn still_there(&self, link: &Link, route: &Route) -> Route {
         let vhost = link.topology.vhosts.get(&link.who.vhost);
         let find = |name: &str| vhost.and_then(|vhost| vhost.queues.get(name)).cloned();
-        Route {
-            queues: route.queues.iter().filter_map(|queue| find(&queue.spec.name)).collect(),
-            cacheable: false,
-            ..route.clone()
-        }
+        let mut there = route.clone();
+        there.queues = route.queues.iter().filter_map(|one| find(&one.spec.name)).collect();
+        there.cacheable = false;
+        there
     }
 
     pub(super) fn on_tx_rollback(&mut self, link: &mut Link) -> Outcome {

@@ -26,6 +26,16 @@ pub(super) struct UnackedList {
 }
 
 impl UnackedList {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All, oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Unacked> {
+        self.entries.iter().filter_map(|(_, unacked)| unacked.as_ref())
+    }
+
     /// Adds the newest delivery.
     pub(super) fn push(&mut self, unacked: Unacked) {
         self.entries.push_back((unacked.tag, Some(unacked)));
@@ -62,10 +72,15 @@ impl UnackedList {
     pub(super) fn take_through(&mut self, tag: u64) -> Option<Vec<Unacked>> {
         let at = self.entries.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
         self.entries[at].1.as_ref()?;
-        let taken: Vec<_> = self.entries.drain(..=at).collect();
-        self.settled -= taken.iter().filter(|(_, unacked)| unacked.is_none()).count();
+        let mut taken = Vec::with_capacity(at + 1);
+        for (_, unacked) in self.entries.drain(..=at) {
+            match unacked {
+                Some(unacked) => taken.push(unacked),
+                None => self.settled -= 1,
+            }
+        }
         self.drop_settled_head();
-        Some(taken.into_iter().filter_map(|(_, unacked)| unacked).collect())
+        Some(taken)
     }
 
     /// Takes everything.

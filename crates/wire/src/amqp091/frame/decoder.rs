@@ -68,15 +68,15 @@ struct Body {
 
 /// The first seven octets of a frame.
 #[derive(Debug, Clone, Copy)]
-struct Head {
-    frame_type: u8,
-    channel: u16,
-    size: u32,
+pub(super) struct Head {
+    pub(super) frame_type: u8,
+    pub(super) channel: u16,
+    pub(super) size: u32,
 }
 
 impl Head {
     #[inline]
-    fn read(input: &[u8]) -> Option<Head> {
+    pub(super) fn read(input: &[u8]) -> Option<Head> {
         let &[frame_type, c1, c0, s3, s2, s1, s0] = input.first_chunk()?;
         Some(Head {
             frame_type,
@@ -144,15 +144,32 @@ impl Decoder {
         }
     }
 
+    /// Whether no body frame is under way.
     #[inline]
-    fn check_size(&self, head: Head) -> Result<(), FrameError> {
-        let max = match (self.frame_max, head.frame_type) {
-            (0, FRAME_BODY) => return Ok(()),
+    pub(super) const fn is_between_frames(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// The largest payload of a frame of this type.
+    #[inline]
+    fn payload_max(&self, frame_type: u8) -> u32 {
+        match (self.frame_max, frame_type) {
+            (0, FRAME_BODY) => u32::MAX,
             (0, _) => UNLIMITED_PAYLOAD_MAX,
             (frame_max, _) => frame_max.saturating_sub(FRAME_OVERHEAD as u32),
-        };
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_too_large(&self, head: Head) -> bool {
         // RabbitMQ forgives clients that leave the frame's own head out of the sum.
-        if head.size > max.saturating_add(FRAME_OVERHEAD as u32) {
+        head.size > self.payload_max(head.frame_type).saturating_add(FRAME_OVERHEAD as u32)
+    }
+
+    #[inline]
+    fn check_size(&self, head: Head) -> Result<(), FrameError> {
+        if self.is_too_large(head) {
+            let max = self.payload_max(head.frame_type);
             return Err(FrameError::TooLarge { frame_type: head.frame_type, size: head.size, max });
         }
         Ok(())

@@ -19,8 +19,8 @@ fn start_basic(out: &mut Vec<u8>, channel: u16, method_id: u16, fields_len: usiz
     out.extend_from_slice(&[FRAME_METHOD, c1, c0, s3, s2, s1, s0, k1, k0, m1, m0]);
 }
 
-#[inline]
 /// At most what a short string can hold.
+#[inline]
 fn short_bytes(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(usize::from(u8::MAX))]
 }
@@ -55,6 +55,78 @@ pub fn write_deliver(
     put_tag(out, delivery_tag, u8::from(redelivered));
     put_short(out, exchange);
     put_short(out, key);
+    out.push(FRAME_END);
+}
+
+/// A delivery whose body goes into one frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// Channel number.
+    pub channel: u16,
+    /// A short string, as the next two.
+    pub consumer_tag: &'a str,
+    /// The exchange of the publish.
+    pub exchange: &'a [u8],
+    /// The routing key of the publish.
+    pub routing_key: &'a [u8],
+    /// Its number on the channel.
+    pub delivery_tag: u64,
+    /// It was out before.
+    pub redelivered: bool,
+    /// Flags and list as they came.
+    pub properties: &'a [u8],
+    /// Not empty: an empty body has no frame.
+    pub body: &'a [u8],
+}
+
+/// `basic.deliver`, content header and body frame: what [`write_deliver`], [`write_content_header`]
+/// and a body frame are, with one reservation for all.
+#[inline]
+pub fn write_delivery(out: &mut Vec<u8>, delivery: &Delivery<'_>) {
+    let tag = short_str(delivery.consumer_tag);
+    let (exchange, key) = (short_bytes(delivery.exchange), short_bytes(delivery.routing_key));
+    let (properties, body) = (delivery.properties, delivery.body);
+    let method_len = 16 + tag.len() + exchange.len() + key.len();
+    let header_len = 12 + properties.len();
+    out.reserve(method_len + header_len + body.len() + 3 * FRAME_OVERHEAD);
+    let [c1, c0] = delivery.channel.to_be_bytes();
+    let [k1, k0] = CLASS_BASIC.to_be_bytes();
+    let [s3, s2, s1, s0] = (method_len as u32).to_be_bytes();
+    let tag_len = tag.len() as u8;
+    out.extend_from_slice(&[FRAME_METHOD, c1, c0, s3, s2, s1, s0, k1, k0, 0, 60, tag_len]);
+    out.extend_from_slice(tag);
+    let [t7, t6, t5, t4, t3, t2, t1, t0] = delivery.delivery_tag.to_be_bytes();
+    let (redelivered, exchange_len) = (u8::from(delivery.redelivered), exchange.len() as u8);
+    out.extend_from_slice(&[t7, t6, t5, t4, t3, t2, t1, t0, redelivered, exchange_len]);
+    out.extend_from_slice(exchange);
+    put_short(out, key);
+    let [s3, s2, s1, s0] = (header_len as u32).to_be_bytes();
+    let [b7, b6, b5, b4, b3, b2, b1, b0] = (body.len() as u64).to_be_bytes();
+    out.extend_from_slice(&[
+        FRAME_END,
+        FRAME_HEADER,
+        c1,
+        c0,
+        s3,
+        s2,
+        s1,
+        s0,
+        k1,
+        k0,
+        0,
+        0,
+        b7,
+        b6,
+        b5,
+        b4,
+        b3,
+        b2,
+        b1,
+        b0,
+    ]);
+    out.extend_from_slice(properties);
+    out.extend_from_slice(&[FRAME_END, FRAME_BODY, c1, c0, b3, b2, b1, b0]);
+    out.extend_from_slice(body);
     out.push(FRAME_END);
 }
 

@@ -1,43 +1,11 @@
-//! The loads that `bench/storage.py` measures storage with: numbered messages into a queue and out
-//! of it in order, many declarations, a fan-out, and the first confirm of a broker. Each prints
-//! JSON, one object a line, and nothing else.
-
-#![allow(clippy::print_stdout, reason = "a command-line tool")]
-
-mod declare;
-mod drain;
-mod fill;
-mod single;
+//! One long queue: where it is, how much goes into it or out of it, and the telling of tenths.
 
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Args;
 use leveret_client::wire::amqp091::properties::BasicProperties;
 use leveret_client::wire::amqp091::table::FieldTable;
 use leveret_client::{Channel, Connection, QueueOptions};
-
-/// Loads for measuring a broker's storage.
-#[derive(Debug, Parser)]
-struct Options {
-    #[command(subcommand)]
-    load: Load,
-}
-
-#[derive(Debug, Subcommand)]
-enum Load {
-    /// Publishes numbered persistent messages to a durable queue, confirmed; a line a tenth.
-    Fill(Amount),
-    /// Takes them out again and checks their order; a line a tenth.
-    Drain(Amount),
-    /// Tells how many messages a queue has, by passive declare.
-    Count(Target),
-    /// Declares durable queues.
-    Declare(declare::Declaration),
-    /// Publishes persistent messages to a fanout exchange with durable queues, confirmed.
-    Fan(single::Fan),
-    /// Waits for a broker, declares a durable queue and has one persistent message confirmed.
-    First(Target),
-}
 
 /// Where the queue is.
 #[derive(Debug, Clone, Args)]
@@ -126,15 +94,4 @@ impl Tenths {
 /// The properties of a persistent message.
 pub fn persistent() -> BasicProperties {
     BasicProperties { delivery_mode: Some(2), ..BasicProperties::default() }
-}
-
-fn main() -> anyhow::Result<()> {
-    match Options::parse().load {
-        Load::Fill(amount) => fill::run(&amount),
-        Load::Drain(amount) => drain::run(&amount),
-        Load::Count(target) => single::count(&target),
-        Load::Declare(declaration) => declare::run(&declaration),
-        Load::Fan(fan) => single::fan(&fan),
-        Load::First(target) => single::first(&target),
-    }
 }

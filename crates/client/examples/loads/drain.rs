@@ -6,7 +6,7 @@ use leveret_client::wire::amqp091::method::Method;
 use leveret_client::wire::amqp091::table::Table;
 use leveret_client::{Closed, Error, Sender, delivery_tag};
 
-use super::{Amount, Tenths};
+use super::backlog::{Amount, Tenths};
 
 /// What has come.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use clap::Args;
 use leveret_client::{Connection, Error, ExchangeOptions, Publish, QueueOptions};
 
-use super::{Target, persistent};
+use super::backlog::{Target, persistent};
 
 /// A fan-out.
 #[derive(Debug, Clone, Args)]

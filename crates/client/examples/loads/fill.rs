@@ -10,7 +10,7 @@ use leveret_client::wire::amqp091::frame::Event;
 use leveret_client::wire::amqp091::method::Method;
 use leveret_client::{Channel, Closed, Error, Publish, Receiver, Sender};
 
-use super::{Amount, Tenths, persistent};
+use super::backlog::{Amount, Tenths, persistent};
 
 /// How many bytes are written at once.
 const WRITE_BYTES: usize = 128 << 10;
