@@ -76,15 +76,7 @@ impl Topology {
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
                 applied.unused = vhost.remove_exchange(name);
             }),
-            Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| {
-                let policies = vhost.policies.clone();
-                let queue = || {
-                    let queue = QueueHandle::new(spec.clone());
-                    queue.start_with(policies.settings(spec, &queue.declared));
-                    Arc::new(queue)
-                };
-                vhost.queues.entry(spec.name.clone()).or_insert_with(queue);
-            }),
+            Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| vhost.add_queue(spec)),
             Command::DeleteQueue(vhost, name, id) => self.change(vhost, |vhost| {
                 if vhost.queues.get(name).is_some_and(|queue| queue.spec.id == *id) {
                     (applied.removed_queue, applied.unused) = vhost.remove_queue(name);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::exchange::BindingKey;
-use super::{Binding, Exchange, ExchangeSpec, Policies, Quota, User, UserLimits, VhostLimits};
+use super::{
+    Binding, Exchange, ExchangeSpec, Policies, QueueSpec, Quota, User, UserLimits, VhostLimits,
+};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId};
 use crate::message::FieldTable;
@@ -105,6 +107,17 @@ impl Vhost {
     pub fn queue(&self, name: &str) -> Result<&Arc<QueueHandle>, Refusal> {
         let missing = || Refusal::not_found(Resource::Queue(name, &self.name));
         self.queues.get(name).ok_or_else(missing)
+    }
+
+    /// Adds a queue, under the policies that apply to it.
+    pub(super) fn add_queue(&mut self, spec: &QueueSpec) {
+        let policies = &self.policies;
+        let queue = || {
+            let queue = QueueHandle::new(spec.clone());
+            queue.start_with(policies.settings(spec, &queue.declared));
+            Arc::new(queue)
+        };
+        self.queues.entry(spec.name.clone()).or_insert_with(queue);
     }
 
     /// Adds a binding; the same one twice is one.
