@@ -218,10 +218,8 @@ mod tests {
         #[test]
         fn agrees_with_a_list(
             most in 1..8_u64,
-            publishes in prop::collection::vec(
-                (key(), 1..200_u64, any::<bool>(), -20..40_i64),
-                1..300,
-            ),
+            publishes in
+                prop::collection::vec((key(), 1..200_u64, any::<bool>(), -20..40_i64), 1..300),
         ) {
             let limits = Deduplication { cache_size: most, cache_ttl_ms: None };
             let (mut window, mut model) = (Window::default(), Model::default());

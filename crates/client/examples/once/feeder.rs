@@ -23,8 +23,8 @@ pub struct Feeder {
     pub allowed: AtomicU64,
     /// It is to drop its connection.
     pub hang_up: AtomicBool,
-    /// How often it lost its connection.
-    pub losses: AtomicU64,
+    /// How often it got a connection.
+    pub connections: AtomicU64,
     /// How many payments it published again.
     pub repeated: AtomicU64,
 }
@@ -41,7 +41,7 @@ impl Feeder {
             payments,
             allowed: AtomicU64::new(0),
             hang_up: AtomicBool::new(false),
-            losses: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             repeated: AtomicU64::new(0),
         }
     }
@@ -54,7 +54,6 @@ impl Feeder {
             if self.feed(uri, &mut next, &mut unknown, &mut waiting).is_ok() {
                 return;
             }
-            self.losses.fetch_add(1, Ordering::Relaxed);
             // Those that were not even published again, and those that were not confirmed.
             unknown.extend(waiting.into_values());
             unknown.sort_unstable();
@@ -70,6 +69,7 @@ impl Feeder {
         waiting: &mut BTreeMap<u64, u64>,
     ) -> Result<(), Error> {
         let mut connection = Connection::connect(uri)?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let channel = connection.open_channel()?;
         connection.confirm_select(channel)?;
         self.repeated.fetch_add(unknown.len() as u64, Ordering::Relaxed);

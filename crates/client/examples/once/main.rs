@@ -112,11 +112,11 @@ impl Proof {
         let faults = self.judge()?;
         println!(
             "{} payments in {:.0} s; the worker was killed {} times, the broker {broker_kills} \
-             times; the feeder lost its connection {} times and published {} payments again",
+             times; the feeder connected {} times and published {} payments again",
             self.options.payments,
             started.elapsed().as_secs_f64(),
             self.options.kills,
-            feeder.losses.load(Relaxed),
+            feeder.connections.load(Relaxed),
             feeder.repeated.load(Relaxed),
         );
         self.broker.stop()?;
@@ -188,7 +188,8 @@ impl Proof {
         let (mut before, mut since) = (0, Instant::now());
         loop {
             let moved = connection.declare_queue(channel, TARGET, &passive)?.message_count;
-            if u64::from(moved) >= self.options.payments {
+            let left = connection.declare_queue(channel, SOURCE, &passive)?.message_count;
+            if left == 0 && u64::from(moved) >= self.options.payments {
                 break;
             }
             if moved != before {
