@@ -74,7 +74,7 @@ impl Broker {
             return check_same(found, &spec, &who.vhost).map(|()| self.defined());
         }
         let durable = spec.durable;
-        let command = Command::DeclareExchange(who.vhost.clone(), spec);
+        let command = self.declare_command(who.vhost.clone(), spec);
         Ok(self.apply(&writer, &command, durable).1)
     }
 

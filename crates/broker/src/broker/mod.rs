@@ -4,6 +4,8 @@ mod bindings;
 mod browsing;
 mod consuming;
 mod dead_letter;
+mod delayed;
+mod departures;
 mod exchanges;
 mod import;
 mod loading;
@@ -28,10 +30,11 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
-use crate::queue::{Context, Death, Finished, QueueHandle};
+use crate::queue::{Context, Departure, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
+pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
 pub use import::{ImportError, Imported};
 pub use policies::EffectivePolicy;
@@ -191,10 +194,14 @@ impl Broker {
         command: &Command,
         durable: bool,
     ) -> (Applied, Position) {
-        self.apply_with(Vec::new(), writer, command, durable)
+        let (mut applied, position) = self.apply_with(Vec::new(), writer, command, durable);
+        let schedules = std::mem::take(&mut applied.schedules);
+        let position = position.max(self.drop_schedules(writer, schedules));
+        (applied, position)
     }
 
-    /// The same, with `entries` in front of the command in one group of the log.
+    /// The same, with `entries` in front of the command in one group of the log. Schedules are left
+    /// to the caller, who may hold the lock of a queue.
     fn apply_with(
         &self,
         mut entries: Vec<Entry>,
@@ -207,7 +214,7 @@ impl Broker {
             entries.push(Entry::Define(command.clone()));
         }
         self.forget_exchange(&topology, command, &mut entries);
-        let applied = topology.apply(command);
+        let mut applied = topology.apply(command);
         if durable {
             let memories = self.give_memories(&mut topology, Some(command));
             entries.extend(memories.into_iter().map(Entry::Define));
@@ -216,7 +223,9 @@ impl Broker {
         while let Some((vhost, exchange)) = unused.pop() {
             let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
             self.forget_exchange(&topology, &command, &mut entries);
-            unused.append(&mut topology.apply(&command).unused);
+            let mut more = topology.apply(&command);
+            unused.append(&mut more.unused);
+            applied.schedules.append(&mut more.schedules);
             if exchange.spec.durable {
                 entries.push(Entry::Define(command));
             }
@@ -267,15 +276,15 @@ impl Broker {
         mut finished: Finished,
         now: Timestamp,
     ) -> Position {
-        let deaths = self.note(queue, &mut finished);
-        if !deaths.is_empty() {
-            return self.dead_letter(queue, deaths, now).max(finished.position);
+        let departures = self.note(queue, &mut finished);
+        if !departures.is_empty() {
+            return self.depart(queue, departures, now).max(finished.position);
         }
         finished.position
     }
 
-    /// The same without the deaths, which it gives.
-    fn note(&self, queue: &Arc<QueueHandle>, finished: &mut Finished) -> Vec<Death> {
+    /// The same without what leaves the queue, which it gives.
+    fn note(&self, queue: &Arc<QueueHandle>, finished: &mut Finished) -> Vec<Departure> {
         self.count_memory(finished.memory_change);
         if let Some(at) = finished.alarm {
             self.timers.set(queue, at);
@@ -283,7 +292,7 @@ impl Broker {
         if finished.effects.load {
             self.loading.ask(queue);
         }
-        std::mem::take(&mut finished.effects.deaths)
+        std::mem::take(&mut finished.effects.departures)
     }
 }
 

@@ -75,7 +75,11 @@ impl Outgoing {
             return;
         }
         if let Some(memory) = &route.memory {
-            self.look(memory, &message, &route.queues);
+            // It names messages by their place in their queue's group.
+            self.gather();
+            let looked =
+                Looked::at(memory, &message, &route.queues, |queue| self.group(queue).len());
+            self.looked.extend(looked);
         }
         if route.queues.len() > 1 && message.persistent {
             self.spread |= route.queues.iter().filter(|queue| queue.is_durable()).count() > 1;
@@ -89,18 +93,6 @@ impl Outgoing {
             self.gather();
             self.push_by_queue(message, &route.queues, mark);
         }
-    }
-
-    /// Notes a message that its exchange is to look at; those are gathered by queue.
-    fn look(
-        &mut self,
-        memory: &Arc<ExchangeMemory>,
-        message: &Message,
-        queues: &[Arc<QueueHandle>],
-    ) {
-        self.gather();
-        let looked = Looked::at(memory, message, queues, |queue| self.group(queue).len());
-        self.looked.extend(looked);
     }
 
     /// Whether these are `self.queues`.
@@ -173,7 +165,6 @@ impl Broker {
     pub fn flush(&self, outgoing: &mut Outgoing, now: Timestamp) -> Flushed {
         if !outgoing.looked.is_empty() {
             outgoing.gather();
-            outgoing.index.clear();
             return self.flush_once(std::mem::take(outgoing), now);
         }
         if std::mem::take(&mut outgoing.spread) {

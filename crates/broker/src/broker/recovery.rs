@@ -1,6 +1,6 @@
 //! Starting from what a log kept, and saying what it is to keep of the definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,9 +21,11 @@ impl Broker {
     ) -> Self {
         let mut broker = Self::new(log, seed);
         let mut topology = Topology::clone(&broker.topology());
+        let mut dropped = BTreeSet::new();
         for command in &recovered.commands {
             // What that leaves without a use went by a command of its own.
-            topology.apply(command);
+            let applied = topology.apply(command);
+            dropped.extend(applied.schedules.iter().map(|schedule| schedule.spec.id));
         }
         for vhost in topology.vhosts.values() {
             for queue in vhost.queues.values() {
@@ -32,7 +34,7 @@ impl Broker {
             }
         }
         broker.recall(&topology, &mut recovered);
-        let queues = topology.vhosts.values().flat_map(|vhost| vhost.queues.values());
+        let queues = topology.vhosts.values().flat_map(|vhost| vhost.all_queues());
         let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
             queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
         let mut last = recovered.last_queue;
@@ -40,6 +42,10 @@ impl Broker {
             last = last.max(queue.queue);
             match queues.get(&queue.queue) {
                 Some(handle) => handle.recover(queue),
+                // The broker stopped between the two.
+                None if dropped.contains(&queue.queue) => {
+                    broker.log.append(&[Entry::Drop { queue: queue.queue }]);
+                }
                 None => broker.orphans.push(queue.queue),
             }
         }
@@ -56,6 +62,9 @@ impl Broker {
             let mut batch = queue.lock(broker.context(now));
             batch.touch();
             batch.bound_expiry();
+            if queue.is_schedule() {
+                batch.want_scan();
+            }
             broker.finished(queue, batch.finish(), now);
         }
         broker

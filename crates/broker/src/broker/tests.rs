@@ -3,9 +3,11 @@
 
 mod browsing;
 mod dead_letters;
+mod delayed;
 mod exchange_types;
 mod once;
 mod policies;
+mod retries;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Binding, Exchange, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology,
-    Unused, User, UserLimits, Vhost, VhostLimits,
+    Binding, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology, Unused, User,
+    UserLimits, Vhost, VhostLimits,
 };
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
@@ -41,6 +41,8 @@ pub enum Command {
     LimitUser(Name, UserLimits),
     /// Sets how much a vhost or a user may publish.
     SetQuota(QuotaOf, Quota),
+    /// Adds an exchange with the queue in which its messages wait for their time.
+    DeclareDelayed(Name, ExchangeSpec, QueueId),
     /// Says under which id the log keeps what a queue or exchange with deduplication remembers.
     Remember(Name, Destination, QueueId),
 }
@@ -50,6 +52,8 @@ pub enum Command {
 pub struct Applied {
     /// The queue that was removed: its consumers are to be told.
     pub removed_queue: Option<Arc<QueueHandle>>,
+    /// Schedules of exchanges that were removed: to be emptied.
+    pub schedules: Vec<Arc<QueueHandle>>,
     /// To be deleted by whoever decides.
     pub unused: Unused,
 }
@@ -69,11 +73,14 @@ impl Topology {
                 self.users.insert(user.name.clone(), Arc::new(user.clone()));
             }
             Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
-                let policies = vhost.policies.clone();
-                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies, seed));
-                vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
+                vhost.add_exchange(spec, None, seed);
+            }),
+            Command::DeclareDelayed(vhost, spec, id) => self.change(vhost, |vhost| {
+                vhost.add_exchange(spec, Some(*id), seed);
             }),
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
+                let exchange = vhost.exchanges.get(name);
+                applied.schedules.extend(exchange.and_then(|one| one.schedule()).cloned());
                 applied.unused = vhost.remove_exchange(name);
             }),
             Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| vhost.add_queue(spec)),

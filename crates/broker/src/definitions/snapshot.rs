@@ -43,11 +43,17 @@ impl Vhost {
     fn add_commands(&self, commands: &mut Vec<Command>) {
         commands.push(Command::AddVhost(self.name.clone()));
         self.add_rules(commands);
-        let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
-        for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
-            commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));
-            let memory = self.exchanges.get(&spec.name).and_then(|one| one.memory.as_ref()?.id());
-            let owner = Destination::Exchange(spec.name.clone());
+        for exchange in self.exchanges.values() {
+            let spec = &exchange.spec;
+            if !spec.durable || is_predeclared(&spec.name) {
+                continue;
+            }
+            let (vhost, owner) = (self.name.clone(), Destination::Exchange(spec.name.clone()));
+            commands.push(match exchange.schedule() {
+                Some(schedule) => Command::DeclareDelayed(vhost, spec.clone(), schedule.spec.id),
+                None => Command::DeclareExchange(vhost, spec.clone()),
+            });
+            let memory = exchange.memory.as_ref().and_then(|memory| memory.id());
             commands.extend(memory.map(|id| Command::Remember(self.name.clone(), owner, id)));
         }
         for queue in self.queues.values().filter(|queue| queue.is_durable()) {

@@ -120,6 +120,36 @@ impl Vhost {
         self.queues.entry(spec.name.clone()).or_insert_with(queue);
     }
 
+    /// Adds an exchange, with a schedule of that id if it has one; one that is there stays.
+    pub(crate) fn add_exchange(
+        &mut self,
+        spec: &ExchangeSpec,
+        schedule: Option<QueueId>,
+        seed: u64,
+    ) {
+        if !self.exchanges.contains_key(&spec.name) {
+            let mut exchange = Exchange::new(spec.clone(), &self.policies, seed);
+            if let Some(id) = schedule {
+                exchange = exchange.with_schedule(&self.name, id);
+            }
+            self.exchanges.insert(spec.name.clone(), Arc::new(exchange));
+        }
+    }
+
+    /// All queues, and the schedules of exchanges.
+    pub(crate) fn all_queues(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
+        let schedules = self.exchanges.values().filter_map(|exchange| exchange.schedule());
+        self.queues.values().chain(schedules)
+    }
+
+    /// What is now in the place of a queue, or of an exchange's schedule, that was there before.
+    pub fn in_place_of(&self, queue: &QueueHandle) -> Option<&Arc<QueueHandle>> {
+        if queue.is_schedule() {
+            return self.exchanges.get(&queue.spec.name)?.schedule();
+        }
+        self.queues.get(&queue.spec.name)
+    }
+
     /// Adds a binding; the same one twice is one.
     pub(crate) fn bind(&mut self, binding: &Binding) {
         let key = binding.key();

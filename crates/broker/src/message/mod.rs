@@ -5,6 +5,7 @@
 
 mod builder;
 mod death;
+mod delay;
 mod filter;
 mod headers;
 

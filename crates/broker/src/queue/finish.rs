@@ -1,15 +1,15 @@
 //! The end of a batch: what it changed goes to the log as one group, then deliveries go out.
 
 use super::messages::Head;
-use super::{Batch, Death, QueueHandle};
+use super::{Batch, Departure, QueueHandle};
 use crate::ids::Timestamp;
 use crate::log::{Entry, Position};
 
 /// What the caller must do after the queue is unlocked.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// To be published to the dead-letter exchange.
-    pub deaths: Vec<Death>,
+    /// To be published elsewhere.
+    pub departures: Vec<Departure>,
     /// Messages are to be read back.
     pub load: bool,
     /// Consumers could take messages that are not read back yet.

@@ -182,15 +182,17 @@ fn apply(all: &mut InForce, command: &Command) {
     let definition = match command {
         Command::AddVhost(name) => Definition::Vhost { name: name.to_string() },
         Command::PutUser(user) => Definition::User { name: user.name.to_string() },
-        Command::DeclareExchange(vhost, spec) => Definition::Exchange {
-            vhost: vhost.to_string(),
-            name: spec.name.to_string(),
-            kind: spec.kind.name(),
-            durable: spec.durable,
-            auto_delete: spec.auto_delete,
-            internal: spec.internal,
-            arguments: spec.arguments.clone(),
-        },
+        Command::DeclareExchange(vhost, spec) | Command::DeclareDelayed(vhost, spec, _) => {
+            Definition::Exchange {
+                vhost: vhost.to_string(),
+                name: spec.name.to_string(),
+                kind: spec.kind.name(),
+                durable: spec.durable,
+                auto_delete: spec.auto_delete,
+                internal: spec.internal,
+                arguments: spec.arguments.clone(),
+            }
+        }
         Command::DeclareQueue(spec) => Definition::Queue {
             vhost: spec.vhost.to_string(),
             name: spec.name.to_string(),

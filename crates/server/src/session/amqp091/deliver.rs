@@ -82,7 +82,7 @@ impl Session {
         let Some(channel) = open else {
             if let (false, Some(queue)) = (entry.no_ack, entry.queue.clone()) {
                 let seqs = run.iter().map(|delivery| delivery.seq);
-                link.settle(&queue, seqs, Settlement::Requeue);
+                link.settle(&queue, seqs, Settlement::Release);
             }
             return;
         };
@@ -140,7 +140,7 @@ impl Session {
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
         ids.sort_unstable();
         for unacked in &unacked {
-            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Requeue);
+            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Release);
         }
         // The consumers end first, so that what returns does not come back to them.
         for id in &ids {
