@@ -204,11 +204,15 @@ fn pass(source: QueueId, passage: Passage, batches: &mut BTreeMap<QueueId, Batch
         passage.seq.iter().for_each(|seq| batch.lose(*seq));
         return;
     };
+    let scheduled = batch.is_schedule();
     if safe && let Some(seq) = passage.seq {
         // One that is due and has no route is dropped, as when it was published without one.
-        let mut refused = copies.is_empty() && !batch.is_schedule();
+        let mut refused = copies.is_empty() && !scheduled;
         for (id, message) in &copies {
-            refused |= batches.get_mut(id).is_none_or(|target| target.refuses(message));
+            refused |= batches.get_mut(id).is_none_or(|target| match scheduled {
+                true => target.refuses_scheduled(message),
+                false => target.refuses(message),
+            });
         }
         if refused {
             if let Some(batch) = batches.get_mut(&source) {
@@ -219,7 +223,10 @@ fn pass(source: QueueId, passage: Passage, batches: &mut BTreeMap<QueueId, Batch
     }
     for (id, message) in copies {
         if let Some(target) = batches.get_mut(&id) {
-            target.publish_moved(message);
+            match scheduled {
+                true => target.publish_scheduled(message),
+                false => target.publish_moved(message),
+            }
         }
     }
     if let (Some(batch), Some(seq)) = (batches.get_mut(&source), passage.seq) {

@@ -176,7 +176,9 @@ impl Broker {
                 Some(Command::DeclareQueue(spec)) if spec.vhost == *name => {
                     vhost.queue_without_memory(&spec.name).into_iter().for_each(|o| give(name, o));
                 }
-                Some(Command::DeclareExchange(of, spec)) if of == name => {
+                Some(Command::DeclareExchange(of, spec) | Command::DeclareDelayed(of, spec, _))
+                    if of == name =>
+                {
                     let owner = vhost.exchange_without_memory(&spec.name);
                     owner.into_iter().for_each(|owner| give(name, owner));
                 }

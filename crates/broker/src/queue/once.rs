@@ -46,6 +46,18 @@ impl Batch<'_> {
         }
     }
 
+    /// The same for a message that is due, and leaves its schedule in the same group.
+    pub(crate) fn publish_scheduled(&mut self, message: Message) {
+        self.moved = true;
+        // A refusal is seen before by those who ask.
+        let _ = self.publish_once(message);
+    }
+
+    /// Whether [`Self::publish_scheduled`] would lose it.
+    pub(crate) fn refuses_scheduled(&mut self, message: &Message) -> bool {
+        self.queue.deleted || self.refuses_once(message)
+    }
+
     /// Whether [`Self::publish_once`] would answer that there is no room.
     pub(crate) fn refuses_once(&mut self, message: &Message) -> bool {
         !self.queue.deleted && self.refuses(message) && !self.took(message)

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::queue::Got;
+use crate::routing::RoutingInput;
 
 /// A message with these headers.
 fn with_headers(body: &str, persistent: bool, headers: &[(&str, FieldValue)]) -> Message {
@@ -51,24 +52,28 @@ impl World {
         self.broker.declare_exchange(&self.who, request).unwrap();
     }
 
-    fn route_of(&self, exchange: &str) -> Route {
-        let input = crate::routing::RoutingInput {
-            routing_key: "k",
-            extra_keys: &[],
-            message: None,
-            now: self.now,
-        };
+    fn route_of(&self, exchange: &str, message: &Message) -> Route {
+        let message = Some(message);
+        let input = RoutingInput { routing_key: "k", extra_keys: &[], message, now: self.now };
         self.broker.route(&self.broker.topology(), &self.who, exchange, &input).unwrap()
     }
 
-    /// Publishes to an exchange; which were refused, by index.
+    /// Publishes to an exchange; those that were refused are known by their index.
     fn send_all(&self, exchange: &str, messages: &[Message]) -> Flushed {
-        let route = self.route_of(exchange);
         let mut outgoing = Outgoing::default();
         for (index, message) in messages.iter().enumerate() {
+            let route = self.route_of(exchange, message);
             outgoing.push(message.clone(), &route, index as u64);
         }
         self.broker.flush(&mut outgoing, self.now)
+    }
+
+    fn run_for(&mut self, millis: u64) {
+        self.now = self.now.after(millis);
+        for _ in 0..20 {
+            self.broker.tick(self.now);
+            self.load_all();
+        }
     }
 
     fn take_got(&self, queue: &str) -> Option<Got> {
@@ -200,6 +205,36 @@ fn the_dead_and_the_returned_are_never_duplicates() {
 }
 
 #[test]
+fn what_leaves_a_schedule_is_looked_at() {
+    let world = World::new();
+    let delayed = [("x-delayed-type", text("fanout"))];
+    world.declare("q", true, &deduplicating(10));
+    world.deduplicating_exchange("later", "x-delayed-message", &delayed);
+    world.bind("later", "q");
+    world.declare("p", true, &[]);
+    let arguments = [&delayed[..], &deduplicating(10)].concat();
+    world.deduplicating_exchange("later once", "x-delayed-message", &arguments);
+    world.bind("later once", "p");
+    let late = |id| {
+        let headers = [("x-deduplication-header", text(id)), ("x-delay", FieldValue::I32(100))];
+        with_headers(id, true, &headers)
+    };
+    world.send_all("later", &[late("a"), late("a"), late("b")]);
+    world.send_all("later once", &[late("a"), late("a")]);
+    world.publish_to(&["q"], &[once("b")]);
+    let mut world = world.crashed();
+    world.send_all("later once", &[late("a"), late("b")]);
+    world.run_for(200);
+    assert_eq!(world.drain("q"), ["b", "a"]);
+    let mut due = world.drain("p");
+    due.sort_unstable();
+    assert_eq!(due, ["a", "b"]);
+    let world = world.crashed();
+    world.publish_to(&["q"], &[once("a")]);
+    assert_eq!(world.drain("q"), [""; 0]);
+}
+
+#[test]
 fn equal_ones_of_a_transaction_are_one() {
     let world = World::new();
     world.declare("q", true, &deduplicating(10));
@@ -208,7 +243,7 @@ fn equal_ones_of_a_transaction_are_one() {
     world.bind("x", "p");
     let mut transaction = Transaction::default();
     let direct = Route { queues: vec![world.queue("q")], ..Route::default() };
-    let through = world.route_of("x");
+    let through = world.route_of("x", &once("a"));
     for id in ["a", "a", "b"] {
         transaction.publish(&once(id), &direct);
         transaction.publish(&once(id), &through);
@@ -241,7 +276,7 @@ fn an_exchange_of_the_plugins_type_is_a_fanout_that_remembers() {
     world.send_all("x", &[once("a"), once("c")]);
     assert_eq!(world.drain("q"), ["c"]);
     assert!(world.broker.definitions().len() > 3);
-    let route = world.route_of("x");
+    let route = world.route_of("x", &once("a"));
     world.broker.delete_exchange(&world.who, "x", false).unwrap();
     assert_eq!((world.log.messages(), world.broker.memory_bytes()), (0, 0));
     // Who has routed before the deletion.
