@@ -5,6 +5,7 @@
 
 mod builder;
 mod death;
+mod delivery_count;
 mod filter;
 mod headers;
 
