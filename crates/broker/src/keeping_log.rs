@@ -65,8 +65,17 @@ impl Kept {
     fn apply(&mut self, entry: &Entry) {
         match entry {
             Entry::Define(command) => {
-                if let Command::DeclareQueue(spec) = command {
-                    self.last_queue = self.last_queue.max(spec.id);
+                match command {
+                    Command::DeclareQueue(spec) => {
+                        self.last_queue = self.last_queue.max(spec.id);
+                    }
+                    Command::DeclareDelayed(_, _, id) => {
+                        self.last_queue = self.last_queue.max(*id);
+                    }
+                    _ => {}
+                }
+                if let Command::Remember(_, _, id) = command {
+                    self.last_queue = self.last_queue.max(*id);
                 }
                 self.commands.push(command.clone());
             }

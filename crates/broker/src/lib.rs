@@ -6,6 +6,7 @@
 //! [`broker::Broker`] is the face of it all; [`log`] is the seam to storage.
 
 pub mod broker;
+mod deduplication;
 pub mod definitions;
 pub mod error;
 pub mod ids;

@@ -515,6 +515,7 @@ def to_a_full_queue_that_refuses(s):
     s.put(full, "first")
     s.put(q, "a")
     reject(s, ch, q, full)
+    time.sleep(0.2)
     s.drain(full)
     ch.basic_get(queue=q)
 

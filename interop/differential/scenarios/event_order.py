@@ -190,7 +190,7 @@ def dead_letter_comes_after_what_was_published_before(s):
 def cancels_of_several_consumers_on_a_channel(s):
     c, ch, q = open_queue(s)
     other = c.channel()
-    for tag in ("one", "two", "three"):
+    for tag in "abc":
         other.basic_consume(queue=q, consumer_tag=tag)
     ch.queue_delete(queue=q)
     for _ in range(3):
@@ -247,6 +247,5 @@ def return_and_delivery_on_one_channel(s):
     ch.basic_consume(queue=q, consumer_tag="t", no_ack=True)
     ch.publish("", s.name("none"), "a", mandatory=True)
     returned(ch)
-    ch.publish("", q, "b", mandatory=True)
+    s.put(q, "b")
     ch.deliveries(1)
-    ch.confirms()

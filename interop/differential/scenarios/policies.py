@@ -266,7 +266,7 @@ def key_of_the_argument_with_an_exchange_by_policy(s):
 
 @scenario
 def exchange_of_the_argument_against_exchange_and_key_of_the_policy(s):
-    _, ch, q = open_queue(s, "pol-dlx-key", x_dead_letter_exchange="amq.direct")
+    _, ch, q = open_queue(s, "pol-dlx-key-other", x_dead_letter_exchange="amq.direct")
     e = behind(s, ch, q, "e")
     s.put(q, "a")
     reject(ch, q)

@@ -1,4 +1,4 @@
-"""The order in which messages come back, what counts say meanwhile, and what purge and delete do."""
+"""The order in which messages come back, what counts say meanwhile, what purge and delete do."""
 
 from harness.registry import scenario
 from harness.steps import declare, open_queue, take_all

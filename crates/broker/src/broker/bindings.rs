@@ -65,7 +65,7 @@ impl Broker {
         let vhost = self.vhost(who)?;
         let source = vhost.exchange(&binding.source)?;
         let durable = check_destination(&vhost, who, &binding.destination)? && source.spec.durable;
-        source.spec.kind.check_binding(&binding, &vhost)?;
+        source.spec.routing_kind().check_binding(&binding, &vhost)?;
         if vhost.is_bound(&binding) {
             return Ok(self.defined());
         }
@@ -100,10 +100,11 @@ impl Broker {
                 routing_key: message.routing_key(),
                 extra_keys: &extra_keys,
                 message: Some(&message),
+                now,
             };
             let routed = route(vhost, exchange, &input);
             self.count_memory(routed.history_bytes);
-            let route = Route { queues: routed.queues, cacheable: false };
+            let route = Route { queues: routed.queues, ..Route::default() };
             outgoing.push(message, &route, 0);
         }
         self.flush(&mut outgoing, now).position

@@ -248,7 +248,7 @@ impl Broker {
         let mut queues = BTreeMap::from([(queue.spec.id, Arc::clone(queue))]);
         let mut moves: Vec<(Place, Copies)> = Vec::new();
         for one in found {
-            let targets = self.move_targets(who, &one.message, to);
+            let targets = self.move_targets(who, &one.message, to, now);
             if targets.is_empty() {
                 moved.refused += 1;
                 continue;
@@ -275,6 +275,7 @@ impl Broker {
         who: &Principal,
         message: &Message,
         to: MoveTo<'_>,
+        now: Timestamp,
     ) -> Vec<(Arc<QueueHandle>, Message)> {
         let topology = self.topology();
         let Some(vhost) = topology.vhosts.get(&who.vhost) else { return Vec::new() };
@@ -288,7 +289,8 @@ impl Broker {
             }
         };
         let message = message.addressed(exchange, key);
-        let input = RoutingInput { routing_key: key, extra_keys: &[], message: Some(&message) };
+        let message_in = Some(&message);
+        let input = RoutingInput { routing_key: key, extra_keys: &[], message: message_in, now };
         let routed = route(vhost, exchange, &input);
         self.count_memory(routed.history_bytes);
         routed.queues.into_iter().map(|target| (target, message.clone())).collect()

@@ -24,14 +24,19 @@ pub struct ExchangeRequest<'a> {
     pub arguments: FieldTable,
 }
 
+/// A type as RabbitMQ prints it: in quotes of its own with anything but letters in it.
+fn as_atom(kind: &str) -> String {
+    if kind.contains('-') { format!("'{kind}'") } else { kind.to_owned() }
+}
+
 fn check_same(found: &Exchange, wanted: &ExchangeSpec, vhost: &str) -> Result<(), Refusal> {
     let current = &found.spec;
     let resource = Resource::Exchange(&current.name, vhost);
-    check_flag("type", resource, wanted.kind.name(), current.kind.name())?;
+    check_flag("type", resource, as_atom(wanted.kind.name()), as_atom(current.kind.name()))?;
     check_flag("durable", resource, wanted.durable, current.durable)?;
     check_flag("auto_delete", resource, wanted.auto_delete, current.auto_delete)?;
     check_flag("internal", resource, wanted.internal, current.internal)?;
-    let compared = ["alternate-exchange"];
+    let compared = ["alternate-exchange", "x-message-deduplication", "x-cache-size", "x-cache-ttl"];
     check_arguments(&compared, resource, &wanted.arguments, &current.arguments)
 }
 
@@ -74,7 +79,7 @@ impl Broker {
             return check_same(found, &spec, &who.vhost).map(|()| self.defined());
         }
         let durable = spec.durable;
-        let command = Command::DeclareExchange(who.vhost.clone(), spec);
+        let command = self.declare_command(who.vhost.clone(), spec);
         Ok(self.apply(&writer, &command, durable).1)
     }
 

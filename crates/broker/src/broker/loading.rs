@@ -68,7 +68,7 @@ impl Broker {
             return;
         }
         for vhost in self.topology().vhosts.values() {
-            for queue in vhost.queues.values() {
+            for queue in vhost.all_queues() {
                 let mut batch = queue.lock(self.context(now));
                 if batch.page_out(PAGE_OUT_KEEP) {
                     self.finished(queue, batch.finish(), now);

@@ -4,9 +4,12 @@ mod bindings;
 mod browsing;
 mod consuming;
 mod dead_letter;
+mod delayed;
+mod departures;
 mod exchanges;
 mod import;
 mod loading;
+mod once;
 mod policies;
 mod publishing;
 mod queues;
@@ -27,10 +30,11 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
-use crate::queue::{Context, Death, Finished, QueueHandle};
+use crate::queue::{Context, Departure, Finished, QueueHandle};
 
 pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
+pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
 pub use import::{ImportError, Imported};
 pub use policies::EffectivePolicy;
@@ -190,10 +194,14 @@ impl Broker {
         command: &Command,
         durable: bool,
     ) -> (Applied, Position) {
-        self.apply_with(Vec::new(), writer, command, durable)
+        let (mut applied, position) = self.apply_with(Vec::new(), writer, command, durable);
+        let schedules = std::mem::take(&mut applied.schedules);
+        let position = position.max(self.drop_schedules(writer, schedules));
+        (applied, position)
     }
 
-    /// The same, with `entries` in front of the command in one group of the log.
+    /// The same, with `entries` in front of the command in one group of the log. Schedules are left
+    /// to the caller, who may hold the lock of a queue.
     fn apply_with(
         &self,
         mut entries: Vec<Entry>,
@@ -205,13 +213,19 @@ impl Broker {
         if durable {
             entries.push(Entry::Define(command.clone()));
         }
-        self.forget_history(&topology, command);
-        let applied = topology.apply(command);
+        self.forget_exchange(&topology, command, &mut entries);
+        let mut applied = topology.apply(command);
+        if durable {
+            let memories = self.give_memories(&mut topology, Some(command));
+            entries.extend(memories.into_iter().map(Entry::Define));
+        }
         let mut unused = applied.unused.clone();
         while let Some((vhost, exchange)) = unused.pop() {
             let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
-            self.forget_history(&topology, &command);
-            unused.append(&mut topology.apply(&command).unused);
+            self.forget_exchange(&topology, &command, &mut entries);
+            let mut more = topology.apply(&command);
+            unused.append(&mut more.unused);
+            applied.schedules.append(&mut more.schedules);
             if exchange.spec.durable {
                 entries.push(Entry::Define(command));
             }
@@ -224,13 +238,16 @@ impl Broker {
         (applied, self.defined())
     }
 
-    /// Frees what an exchange that goes keeps of its messages.
-    fn forget_history(&self, topology: &Topology, command: &Command) {
+    /// Frees what an exchange that goes keeps of its messages, and has the log forget it too.
+    fn forget_exchange(&self, topology: &Topology, command: &Command, entries: &mut Vec<Entry>) {
         let Command::DeleteExchange(vhost, name) = command else { return };
         let vhost = topology.vhosts.get(vhost);
-        let exchange = vhost.and_then(|vhost| vhost.exchanges.get(name));
-        if let Some(history) = exchange.and_then(|exchange| exchange.router.history()) {
+        let Some(exchange) = vhost.and_then(|vhost| vhost.exchanges.get(name)) else { return };
+        if let Some(history) = exchange.router.history() {
             self.count_memory(-(history.close() as i64));
+        }
+        if let Some(memory) = &exchange.memory {
+            self.count_memory(-(memory.close(entries) as i64));
         }
     }
 
@@ -259,15 +276,15 @@ impl Broker {
         mut finished: Finished,
         now: Timestamp,
     ) -> Position {
-        let deaths = self.note(queue, &mut finished);
-        if !deaths.is_empty() {
-            return self.dead_letter(queue, deaths, now).max(finished.position);
+        let departures = self.note(queue, &mut finished);
+        if !departures.is_empty() {
+            return self.depart(queue, departures, now).max(finished.position);
         }
         finished.position
     }
 
-    /// The same without the deaths, which it gives.
-    fn note(&self, queue: &Arc<QueueHandle>, finished: &mut Finished) -> Vec<Death> {
+    /// The same without what leaves the queue, which it gives.
+    fn note(&self, queue: &Arc<QueueHandle>, finished: &mut Finished) -> Vec<Departure> {
         self.count_memory(finished.memory_change);
         if let Some(at) = finished.alarm {
             self.timers.set(queue, at);
@@ -275,7 +292,7 @@ impl Broker {
         if finished.effects.load {
             self.loading.ask(queue);
         }
-        std::mem::take(&mut finished.effects.deaths)
+        std::mem::take(&mut finished.effects.departures)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use super::once::{Line, Looked, Sent};
 use super::{Broker, Principal};
+use crate::deduplication::ExchangeMemory;
 use crate::definitions::Topology;
 use crate::error::{Refusal, Resource};
 use crate::ids::{QueueId, Timestamp};
@@ -21,6 +23,8 @@ pub struct Route {
     pub queues: Vec<Arc<QueueHandle>>,
     /// The same exchange and key lead there as long as the definitions stay.
     pub cacheable: bool,
+    /// What the exchange remembers of messages that have passed it.
+    pub(crate) memory: Option<Arc<ExchangeMemory>>,
 }
 
 /// The publishes of one turn.
@@ -38,6 +42,8 @@ pub struct Outgoing {
     index: HashMap<QueueId, usize, FixedState>,
     /// A message is durable in more than one of the queues.
     spread: bool,
+    /// Those that exchanges look at, in the order in which they came.
+    looked: Vec<Looked>,
 }
 
 /// More room than this is given back after a turn.
@@ -67,6 +73,13 @@ impl Outgoing {
     pub fn push(&mut self, message: Message, route: &Route, mark: u64) {
         if route.queues.is_empty() {
             return;
+        }
+        if let Some(memory) = &route.memory {
+            // It names messages by their place in their queue's group.
+            self.gather();
+            let looked =
+                Looked::at(memory, &message, &route.queues, |queue| self.group(queue).len());
+            self.looked.extend(looked);
         }
         if route.queues.len() > 1 && message.persistent {
             self.spread |= route.queues.iter().filter(|queue| queue.is_durable()).count() > 1;
@@ -135,20 +148,25 @@ impl Broker {
         let Some(vhost) = topology.vhosts.get(&who.vhost) else {
             return Err(Refusal::not_found(resource));
         };
-        if vhost.exchange(exchange)?.spec.internal {
+        let source = vhost.exchange(exchange)?;
+        if source.spec.internal {
             let text = format!("cannot publish to internal {resource}");
             return Err(Refusal::access(text));
         }
         let routed = route(vhost, exchange, input);
         self.count_memory(routed.history_bytes);
         let cacheable = !routed.varies && input.extra_keys.is_empty();
-        Ok(Route { queues: routed.queues, cacheable })
+        Ok(Route { queues: routed.queues, cacheable, memory: source.memory.clone() })
     }
 
     /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it. If a
     /// message is durable in several of them, all take effect together: the log has its bytes once,
     /// and it is in all of its queues or in none after a crash.
     pub fn flush(&self, outgoing: &mut Outgoing, now: Timestamp) -> Flushed {
+        if !outgoing.looked.is_empty() {
+            outgoing.gather();
+            return self.flush_once(std::mem::take(outgoing), now);
+        }
         if std::mem::take(&mut outgoing.spread) {
             outgoing.gather();
             outgoing.index.clear();
@@ -207,6 +225,30 @@ impl Broker {
         }
         flushed
     }
+
+    /// The same where exchanges look at messages first.
+    fn flush_once(&self, outgoing: Outgoing, now: Timestamp) -> Flushed {
+        let Outgoing { mut groups, looked, .. } = outgoing;
+        groups.sort_unstable_by_key(|group| group.queue.spec.id);
+        let (queues, messages): (Vec<_>, Vec<_>) =
+            groups.into_iter().map(|group| (group.queue, group.messages)).unzip();
+        let lock = || {
+            let lines = queues.iter().zip(messages);
+            lines
+                .map(|(queue, messages)| {
+                    (queue.spec.id, Line::new(queue.lock(self.context(now)), messages))
+                })
+                .collect()
+        };
+        let sent = self.send_once(&looked, lock, |_, _| {}, now);
+        let Sent { position, rejected, finished } = sent;
+        let mut flushed = Flushed { position, rejected, starved: false };
+        for (queue, one) in queues.iter().zip(finished) {
+            flushed.starved |= one.effects.starved;
+            flushed.position = flushed.position.max(self.finished(queue, one, now));
+        }
+        flushed
+    }
 }
 
 fn publish_all(
@@ -215,7 +257,7 @@ fn publish_all(
     flushed: &mut Flushed,
 ) {
     for (message, mark) in messages {
-        if batch.publish(message) == Publish::Rejected {
+        if batch.publish_once(message) == Publish::Rejected {
             flushed.rejected.push(mark);
         }
     }

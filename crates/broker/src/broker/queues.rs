@@ -209,32 +209,33 @@ impl Broker {
         if batch.is_deleted() {
             return Ok((0, self.defined()));
         }
-        if if_empty && batch.ready() > 0 {
+        if if_empty && !batch.is_empty() {
             return Err(Refusal::precondition(format!("{} not empty", queue.resource())));
         }
         if if_unused && batch.in_use() {
             return Err(Refusal::precondition(format!("{} in use", queue.resource())));
         }
         let ready = batch.delete();
-        let position = self.remove_queue(&writer, queue, &mut batch);
+        let (position, schedules) = self.remove_queue(&writer, queue, &mut batch);
         self.finished(queue, batch.finish(), now);
-        Ok((ready, position))
+        Ok((ready, position.max(self.drop_schedules(&writer, schedules))))
     }
 
     /// The messages and the definition of a queue go in one group of the log, and under the queue's
-    /// lock: nobody sees the one without the other.
+    /// lock: nobody sees the one without the other. Gives the schedules of exchanges that went with
+    /// it, to be dropped once the queue is unlocked.
     fn remove_queue(
         &self,
         writer: &MutexGuard<'_, ()>,
         queue: &QueueHandle,
         batch: &mut Batch<'_>,
-    ) -> Position {
+    ) -> (Position, Vec<Arc<QueueHandle>>) {
         let spec = &queue.spec;
         let command = Command::DeleteQueue(spec.vhost.clone(), spec.name.clone(), spec.id);
         let entries = batch.take_entries();
-        let position = self.apply_with(entries, writer, &command, queue.is_durable()).1;
+        let (applied, position) = self.apply_with(entries, writer, &command, queue.is_durable());
         batch.note_deleted_at(position);
-        position
+        (position, applied.schedules)
     }
 
     /// Deletes a queue that nobody needs any more, unless that has changed meanwhile.
@@ -250,8 +251,9 @@ impl Broker {
             return;
         }
         batch.delete();
-        self.remove_queue(&writer, queue, &mut batch);
+        let (_, schedules) = self.remove_queue(&writer, queue, &mut batch);
         self.finished(queue, batch.finish(), now);
+        self.drop_schedules(&writer, schedules);
     }
 
     fn is_reply_queue(&self, name: &str) -> bool {

@@ -1,13 +1,13 @@
 //! Starting from what a log kept, and saying what it is to keep of the definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Broker;
 use crate::definitions::{Command, Topology};
 use crate::ids::{QueueId, Timestamp};
-use crate::log::{Log, Recovered};
+use crate::log::{Entry, Log, Recovered};
 use crate::queue::QueueHandle;
 
 impl Broker {
@@ -16,14 +16,16 @@ impl Broker {
     pub fn recover(
         log: Arc<dyn Log>,
         seed: [u8; 32],
-        recovered: Recovered,
+        mut recovered: Recovered,
         now: Timestamp,
     ) -> Self {
         let mut broker = Self::new(log, seed);
         let mut topology = Topology::clone(&broker.topology());
+        let mut dropped = BTreeSet::new();
         for command in &recovered.commands {
             // What that leaves without a use went by a command of its own.
-            topology.apply(command);
+            let applied = topology.apply(command);
+            dropped.extend(applied.schedules.iter().map(|schedule| schedule.spec.id));
         }
         for vhost in topology.vhosts.values() {
             for queue in vhost.queues.values() {
@@ -31,7 +33,8 @@ impl Broker {
                 queue.start_with(vhost.policies.settings(&queue.spec, &queue.declared));
             }
         }
-        let queues = topology.vhosts.values().flat_map(|vhost| vhost.queues.values());
+        broker.recall(&topology, &mut recovered);
+        let queues = topology.vhosts.values().flat_map(|vhost| vhost.all_queues());
         let queues: BTreeMap<QueueId, Arc<QueueHandle>> =
             queues.map(|queue| (queue.spec.id, Arc::clone(queue))).collect();
         let mut last = recovered.last_queue;
@@ -39,16 +42,29 @@ impl Broker {
             last = last.max(queue.queue);
             match queues.get(&queue.queue) {
                 Some(handle) => handle.recover(queue),
+                // The broker stopped between the two.
+                None if dropped.contains(&queue.queue) => {
+                    broker.log.append(&[Entry::Drop { queue: queue.queue }]);
+                }
                 None => broker.orphans.push(queue.queue),
             }
         }
         last = queues.keys().copied().fold(last, Ord::max);
         broker.next_id.store(last.0 + 1, Ordering::Relaxed);
+        // Those of a version that did not remember.
+        let memories = broker.give_memories(&mut topology, None);
+        if !memories.is_empty() {
+            let entries: Vec<Entry> = memories.into_iter().map(Entry::Define).collect();
+            broker.log.append(&entries);
+        }
         broker.topology.store(Arc::new(topology));
         for queue in queues.values() {
             let mut batch = queue.lock(broker.context(now));
             batch.touch();
             batch.bound_expiry();
+            if queue.is_schedule() {
+                batch.want_scan();
+            }
             broker.finished(queue, batch.finish(), now);
         }
         broker

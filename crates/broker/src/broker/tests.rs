@@ -3,8 +3,11 @@
 
 mod browsing;
 mod dead_letters;
+mod delayed;
 mod exchange_types;
+mod once;
 mod policies;
+mod retries;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -142,7 +145,7 @@ impl World {
     fn flush(&self, queues: &[&str], messages: &[Message]) -> Flushed {
         let mut outgoing = Outgoing::default();
         let queues = queues.iter().map(|name| self.queue(name)).collect();
-        let route = Route { queues, cacheable: true };
+        let route = Route { queues, cacheable: true, memory: None };
         for message in messages {
             outgoing.push(message.clone(), &route, 0);
         }
@@ -236,7 +239,7 @@ fn a_deleted_queue_goes_with_its_messages_at_once() {
     let groups: Vec<_> = world.log.groups(before).iter().map(|group| kinds(group)).collect();
     assert_eq!(groups, [["drop", "define"], ["drop", "define"]]);
     let mut outgoing = Outgoing::default();
-    let route = Route { queues: vec![gone], cacheable: true };
+    let route = Route { queues: vec![gone], cacheable: true, memory: None };
     outgoing.push(persistent("late", None), &route, 0);
     let position = world.broker.flush(&mut outgoing, world.now).position;
     assert_eq!(position, Position(before as u64 + 1), "not confirmed before the queue is gone");

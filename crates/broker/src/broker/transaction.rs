@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::once::{Line, Looked, Sent};
 use super::{Broker, Route};
 use crate::ids::{QueueId, Seq, Timestamp};
 use crate::log::Position;
 use crate::message::Message;
-use crate::queue::{Finished, Publish, QueueHandle, Settlement, finish_all};
+use crate::queue::{Batch, QueueHandle, Settlement};
 
 #[derive(Debug)]
 struct Part {
@@ -21,6 +22,7 @@ struct Part {
 #[derive(Debug, Default)]
 pub struct Transaction {
     parts: BTreeMap<QueueId, Part>,
+    looked: Vec<Looked>,
 }
 
 impl Transaction {
@@ -34,6 +36,11 @@ impl Transaction {
 
     /// Adds a publish.
     pub fn publish(&mut self, message: &Message, route: &Route) {
+        if let Some(memory) = &route.memory {
+            let looked =
+                Looked::at(memory, message, &route.queues, |queue| self.part(queue).messages.len());
+            self.looked.extend(looked);
+        }
         for queue in &route.queues {
             self.part(queue).messages.push(message.clone());
         }
@@ -50,28 +57,34 @@ impl Broker {
     /// group of the log. False when a queue refused a message (a length limit with
     /// `reject-publish`); the rest is done nevertheless, as RabbitMQ does.
     pub fn commit(&self, transaction: Transaction, now: Timestamp) -> (Position, bool) {
-        let mut accepted = true;
-        let parts: Vec<Part> = transaction.parts.into_values().collect();
-        let mut batches = Vec::with_capacity(parts.len());
+        let Transaction { parts, looked } = transaction;
+        let mut queues = Vec::with_capacity(parts.len());
         let mut messages = Vec::with_capacity(parts.len());
-        for part in &parts {
-            batches.push(part.queue.lock(self.context(now)));
-            messages.push((part.messages.clone(), &part.settlements));
+        let mut settlements: BTreeMap<QueueId, Vec<(Seq, Settlement)>> = BTreeMap::new();
+        for (id, part) in parts {
+            queues.push(part.queue);
+            messages.push(part.messages);
+            settlements.insert(id, part.settlements);
         }
-        for (batch, (messages, settlements)) in batches.iter_mut().zip(messages) {
-            for message in messages {
-                accepted &= batch.publish(message) == Publish::Accepted;
+        let lock = || {
+            let lines = queues.iter().zip(messages);
+            lines
+                .map(|(queue, messages)| {
+                    let messages = messages.into_iter().map(|message| (message, 0)).collect();
+                    (queue.spec.id, Line::new(queue.lock(self.context(now)), messages))
+                })
+                .collect()
+        };
+        let settle = |id: QueueId, batch: &mut Batch<'_>| {
+            for (seq, how) in settlements.remove(&id).unwrap_or_default() {
+                batch.settle(&[seq], how);
             }
-            for (seq, how) in settlements {
-                batch.settle(&[*seq], *how);
-            }
+        };
+        let sent = self.send_once(&looked, lock, settle, now);
+        let Sent { mut position, rejected, finished } = sent;
+        for (queue, one) in queues.iter().zip(finished) {
+            position = position.max(self.finished(queue, one, now));
         }
-        let mut finished: Vec<Finished> = Vec::with_capacity(parts.len());
-        finish_all(batches, |_, one| finished.push(one));
-        let mut position = Position::START;
-        for (part, one) in parts.iter().zip(finished) {
-            position = position.max(self.finished(&part.queue, one, now));
-        }
-        (position, accepted)
+        (position, rejected.is_empty())
     }
 }

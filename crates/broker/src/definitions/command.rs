@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Binding, Exchange, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology,
-    Unused, User, UserLimits, Vhost, VhostLimits,
+    Binding, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology, Unused, User,
+    UserLimits, Vhost, VhostLimits,
 };
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
+use crate::routing::Destination;
 
 /// One change. New kinds are added at the end: the index is the wire form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ pub enum Command {
     LimitUser(Name, UserLimits),
     /// Sets how much a vhost or a user may publish.
     SetQuota(QuotaOf, Quota),
+    /// Adds an exchange with the queue in which its messages wait for their time.
+    DeclareDelayed(Name, ExchangeSpec, QueueId),
+    /// Says under which id the log keeps what a queue or exchange with deduplication remembers.
+    Remember(Name, Destination, QueueId),
 }
 
 /// What a command did that others must act on.
@@ -47,6 +52,8 @@ pub enum Command {
 pub struct Applied {
     /// The queue that was removed: its consumers are to be told.
     pub removed_queue: Option<Arc<QueueHandle>>,
+    /// Schedules of exchanges that were removed: to be emptied.
+    pub schedules: Vec<Arc<QueueHandle>>,
     /// To be deleted by whoever decides.
     pub unused: Unused,
 }
@@ -65,32 +72,27 @@ impl Topology {
             Command::PutUser(user) => {
                 self.users.insert(user.name.clone(), Arc::new(user.clone()));
             }
-            Command::DeclareExchange(vhost, spec) => self.change(vhost, |vhost| {
-                let policies = vhost.policies.clone();
-                let exchange = || Arc::new(Exchange::new(spec.clone(), &policies, seed));
-                vhost.exchanges.entry(spec.name.clone()).or_insert_with(exchange);
-            }),
+            Command::DeclareExchange(vhost, spec) => {
+                self.change(vhost, |vhost| vhost.add_exchange(spec, None, seed));
+            }
+            Command::DeclareDelayed(vhost, spec, id) => {
+                self.change(vhost, |vhost| vhost.add_exchange(spec, Some(*id), seed));
+            }
             Command::DeleteExchange(vhost, name) => self.change(vhost, |vhost| {
+                let exchange = vhost.exchanges.get(name);
+                applied.schedules.extend(exchange.and_then(|one| one.schedule()).cloned());
                 applied.unused = vhost.remove_exchange(name);
             }),
-            Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| {
-                let policies = vhost.policies.clone();
-                let queue = || {
-                    let queue = QueueHandle::new(spec.clone());
-                    queue.start_with(policies.settings(spec, &queue.declared));
-                    Arc::new(queue)
-                };
-                vhost.queues.entry(spec.name.clone()).or_insert_with(queue);
-            }),
+            Command::DeclareQueue(spec) => self.change(&spec.vhost, |vhost| vhost.add_queue(spec)),
             Command::DeleteQueue(vhost, name, id) => self.change(vhost, |vhost| {
                 if vhost.queues.get(name).is_some_and(|queue| queue.spec.id == *id) {
                     (applied.removed_queue, applied.unused) = vhost.remove_queue(name);
                 }
             }),
             Command::Bind(vhost, binding) => self.change(vhost, |vhost| vhost.bind(binding)),
-            Command::Unbind(vhost, binding) => self.change(vhost, |vhost| {
-                applied.unused = vhost.unbind(binding);
-            }),
+            Command::Unbind(vhost, binding) => {
+                self.change(vhost, |vhost| applied.unused = vhost.unbind(binding));
+            }
             Command::PutPolicy(vhost, kind, policy) => self.change(vhost, |vhost| {
                 vhost.policies.put(*kind, policy.clone());
                 vhost.apply_policies();
@@ -99,18 +101,21 @@ impl Topology {
                 vhost.policies.delete(*kind, name);
                 vhost.apply_policies();
             }),
-            Command::LimitVhost(vhost, limits) => self.change(vhost, |vhost| {
-                vhost.limits = *limits;
-            }),
+            Command::LimitVhost(vhost, limits) => {
+                self.change(vhost, |vhost| vhost.limits = *limits);
+            }
             Command::LimitUser(user, limits) => {
                 self.user_limits.insert(user.clone(), *limits);
             }
             Command::SetQuota(QuotaOf::User(user), quota) => {
                 self.user_quotas.insert(user.clone(), *quota);
             }
-            Command::SetQuota(QuotaOf::Vhost(vhost), quota) => self.change(vhost, |vhost| {
-                vhost.quota = *quota;
-            }),
+            Command::SetQuota(QuotaOf::Vhost(vhost), quota) => {
+                self.change(vhost, |vhost| vhost.quota = *quota);
+            }
+            Command::Remember(vhost, owner, id) => {
+                self.change(vhost, |vhost| vhost.remember_as(owner, *id));
+            }
         }
         applied
     }

@@ -1,12 +1,16 @@
 //! An exchange as declared, and its bindings.
 
+use std::sync::Arc;
+
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
 
-use super::Policies;
+use super::{Policies, QueueSpec};
+use crate::deduplication::{ExchangeMemory, settings_of};
 use crate::error::{Refusal, Resource};
-use crate::ids::Name;
+use crate::ids::{Name, QueueId};
 use crate::message::{FieldTable, FieldValue, Table};
+use crate::queue::QueueHandle;
 use crate::routing::{Destination, ExchangeKind, Router};
 
 /// What `exchange.declare` says of an exchange.
@@ -27,10 +31,18 @@ pub struct ExchangeSpec {
 }
 
 impl ExchangeSpec {
+    /// The type by whose rules it routes.
+    pub(crate) fn routing_kind(&self) -> ExchangeKind {
+        self.kind.routing(&self.arguments)
+    }
+
     /// Refuses an alternate-exchange argument that is no string, and what the type refuses.
     pub(crate) fn check(&self, vhost: &str) -> Result<(), Refusal> {
         match self.arguments.get("alternate-exchange") {
-            None | Some(FieldValue::LongStr(_)) => self.kind.check_arguments(&self.arguments),
+            None | Some(FieldValue::LongStr(_)) => {
+                settings_of(self.kind, &self.arguments)?;
+                self.kind.check_arguments(&self.arguments)
+            }
             Some(other) => Err(Refusal::precondition(format!(
                 "invalid type '{}' for arg 'alternate-exchange' in {}",
                 other.type_name(),
@@ -121,15 +133,39 @@ pub struct Exchange {
     /// As declared.
     pub spec: ExchangeSpec,
     alternate: Option<Name>,
+    /// What it remembers, if it deduplicates.
+    pub(crate) memory: Option<Arc<ExchangeMemory>>,
     pub(crate) router: Router,
     pub(crate) outgoing: OrdSet<BindingKey>,
+    /// Where messages wait for their time, in an exchange of the type that has them wait.
+    schedule: Option<Arc<QueueHandle>>,
 }
 
 impl Exchange {
     /// Without bindings; what its type leaves to chance comes from `seed`.
     pub(crate) fn new(spec: ExchangeSpec, policies: &Policies, seed: u64) -> Self {
         let alternate = alternate(&spec, policies);
-        Self { router: Router::new(&spec, seed), outgoing: OrdSet::new(), spec, alternate }
+        let (memory, router) = (ExchangeMemory::of(&spec), Router::new(&spec, seed));
+        Self { router, outgoing: OrdSet::new(), spec, alternate, memory, schedule: None }
+    }
+
+    /// The same with a schedule.
+    pub(crate) fn with_schedule(self, vhost: &Name, id: QueueId) -> Self {
+        let spec = QueueSpec {
+            id,
+            vhost: vhost.clone(),
+            name: self.spec.name.clone(),
+            durable: self.spec.durable,
+            auto_delete: false,
+            owner: None,
+            arguments: FieldTable::default(),
+        };
+        Self { schedule: Some(Arc::new(QueueHandle::schedule(spec))), ..self }
+    }
+
+    /// The queue in which messages wait for their time: not one of the vhost's.
+    pub fn schedule(&self) -> Option<&Arc<QueueHandle>> {
+        self.schedule.as_ref()
     }
 
     /// Where a message goes that no binding takes, by argument or policy (RabbitMQ: Alternate

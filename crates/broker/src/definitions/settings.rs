@@ -109,6 +109,6 @@ pub struct QueueSettings {
     pub consumer_timeout_ms: Option<u64>,
     /// The header whose value makes messages a group. By argument only.
     pub message_group_header: Option<Name>,
-    /// Deduplication of what is published. By argument only.
+    /// Deduplication of what is published.
     pub deduplication: Option<Deduplication>,
 }

@@ -43,12 +43,23 @@ impl Vhost {
     fn add_commands(&self, commands: &mut Vec<Command>) {
         commands.push(Command::AddVhost(self.name.clone()));
         self.add_rules(commands);
-        let exchanges = self.exchanges.values().map(|exchange| &exchange.spec);
-        for spec in exchanges.filter(|spec| spec.durable && !is_predeclared(&spec.name)) {
-            commands.push(Command::DeclareExchange(self.name.clone(), spec.clone()));
+        for exchange in self.exchanges.values() {
+            let spec = &exchange.spec;
+            if !spec.durable || is_predeclared(&spec.name) {
+                continue;
+            }
+            let (vhost, owner) = (self.name.clone(), Destination::Exchange(spec.name.clone()));
+            commands.push(match exchange.schedule() {
+                Some(schedule) => Command::DeclareDelayed(vhost, spec.clone(), schedule.spec.id),
+                None => Command::DeclareExchange(vhost, spec.clone()),
+            });
+            let memory = exchange.memory.as_ref().and_then(|memory| memory.id());
+            commands.extend(memory.map(|id| Command::Remember(self.name.clone(), owner, id)));
         }
         for queue in self.queues.values().filter(|queue| queue.is_durable()) {
             commands.push(Command::DeclareQueue(queue.spec.clone()));
+            let (owner, memory) = (Destination::Queue(queue.spec.name.clone()), queue.memory_id());
+            commands.extend(memory.map(|id| Command::Remember(self.name.clone(), owner, id)));
         }
         let ordered = |name: &Name| {
             self.exchanges.get(name).is_some_and(|source| source.router.ordered().is_some())

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::exchange::BindingKey;
-use super::{Binding, Exchange, ExchangeSpec, Policies, Quota, User, UserLimits, VhostLimits};
+use super::{
+    Binding, Exchange, ExchangeSpec, Policies, QueueSpec, Quota, User, UserLimits, VhostLimits,
+};
 use crate::error::{Refusal, Resource};
-use crate::ids::Name;
+use crate::ids::{Name, QueueId};
 use crate::message::FieldTable;
 use crate::queue::QueueHandle;
 use crate::routing::{Destination, ExchangeKind};
@@ -107,6 +109,45 @@ impl Vhost {
         self.queues.get(name).ok_or_else(missing)
     }
 
+    /// Adds an exchange, with a schedule of that id if it has one; one that is there stays.
+    pub(crate) fn add_exchange(
+        &mut self,
+        spec: &ExchangeSpec,
+        schedule: Option<QueueId>,
+        seed: u64,
+    ) {
+        if !self.exchanges.contains_key(&spec.name) {
+            let mut exchange = Exchange::new(spec.clone(), &self.policies, seed);
+            if let Some(id) = schedule {
+                exchange = exchange.with_schedule(&self.name, id);
+            }
+            self.exchanges.insert(spec.name.clone(), Arc::new(exchange));
+        }
+    }
+
+    /// Adds a queue; one that is there stays.
+    pub(crate) fn add_queue(&mut self, spec: &QueueSpec) {
+        if !self.queues.contains_key(&spec.name) {
+            let queue = QueueHandle::new(spec.clone());
+            queue.start_with(self.policies.settings(spec, &queue.declared));
+            self.queues.insert(spec.name.clone(), Arc::new(queue));
+        }
+    }
+
+    /// All queues, and the schedules of exchanges.
+    pub(crate) fn all_queues(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
+        let schedules = self.exchanges.values().filter_map(|exchange| exchange.schedule());
+        self.queues.values().chain(schedules)
+    }
+
+    /// What is now in the place of a queue, or of an exchange's schedule, that was there before.
+    pub fn in_place_of(&self, queue: &QueueHandle) -> Option<&Arc<QueueHandle>> {
+        if queue.is_schedule() {
+            return self.exchanges.get(&queue.spec.name)?.schedule();
+        }
+        self.queues.get(&queue.spec.name)
+    }
+
     /// Adds a binding; the same one twice is one.
     pub(crate) fn bind(&mut self, binding: &Binding) {
         let key = binding.key();
@@ -170,6 +211,46 @@ impl Vhost {
             }
         }
         unused
+    }
+
+    /// Says where the log keeps what a queue or exchange remembers.
+    pub(crate) fn remember_as(&self, owner: &Destination, id: QueueId) {
+        match owner {
+            Destination::Queue(name) => {
+                if let Some(queue) = self.queues.get(name) {
+                    queue.remember_as(id);
+                }
+            }
+            Destination::Exchange(name) => {
+                let exchange = self.exchanges.get(name);
+                if let Some(memory) = exchange.and_then(|exchange| exchange.memory.as_ref()) {
+                    memory.lock().memory.settle_in(id);
+                }
+            }
+        }
+    }
+
+    /// The durable queues and exchanges that deduplicate and have nowhere in the log to remember.
+    pub(crate) fn without_memory(&self) -> Vec<Destination> {
+        let queues = self.queues.keys().flat_map(|name| self.queue_without_memory(name));
+        let exchanges = self.exchanges.keys().flat_map(|name| self.exchange_without_memory(name));
+        queues.chain(exchanges).collect()
+    }
+
+    /// A queue if it is one of them.
+    pub(crate) fn queue_without_memory(&self, name: &Name) -> Option<Destination> {
+        let queue = self.queues.get(name)?;
+        let settings = || self.policies.settings(&queue.spec, &queue.declared);
+        let lacks =
+            queue.is_durable() && settings().deduplication.is_some() && queue.memory_id().is_none();
+        lacks.then(|| Destination::Queue(name.clone()))
+    }
+
+    /// An exchange if it is one of them.
+    pub(crate) fn exchange_without_memory(&self, name: &Name) -> Option<Destination> {
+        let memory = self.exchanges.get(name)?.memory.as_ref()?;
+        let lacks = memory.durable && memory.id().is_none();
+        lacks.then(|| Destination::Exchange(name.clone()))
     }
 
     /// Whether bindings lead to `destination`.

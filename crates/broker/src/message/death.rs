@@ -116,7 +116,7 @@ impl Message {
     }
 }
 
-fn cc_keys(headers: &FieldTable) -> Vec<Name> {
+pub(super) fn cc_keys(headers: &FieldTable) -> Vec<Name> {
     let Some(FieldValue::Array(keys)) = headers.get("CC") else { return Vec::new() };
     let text = |key: &FieldValue| match key {
         FieldValue::LongStr(bytes) => Some(String::from_utf8_lossy(bytes).into()),

@@ -5,6 +5,7 @@
 
 mod builder;
 mod death;
+mod delay;
 mod delivery_count;
 mod filter;
 mod headers;
@@ -49,6 +50,19 @@ impl Message {
         head[4..8].copy_from_slice(&self.properties_len.to_le_bytes());
         head[8..].copy_from_slice(&self.expiration_ms.unwrap_or(0).to_le_bytes());
         head
+    }
+
+    /// A record that is kept like a message: a body alone, persistent.
+    pub(crate) fn record(body: Vec<u8>) -> Self {
+        Self {
+            block: body.into(),
+            exchange_len: 0,
+            routing_key_len: 0,
+            properties_len: 0,
+            priority: 0,
+            persistent: true,
+            expiration_ms: None,
+        }
     }
 
     /// All its bytes in one block.

@@ -37,15 +37,24 @@ impl DeathReason {
     }
 }
 
-/// A message that died in a queue with a dead-letter exchange.
+/// Why a message leaves its queue for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It died in a queue with a dead-letter exchange.
+    Died(DeathReason),
+    /// Its time has come in the schedule of an exchange.
+    Due(Timestamp),
+}
+
+/// A message that leaves its queue for others.
 #[derive(Debug)]
-pub struct Death {
+pub struct Departure {
     /// Its place, where it is until it has arrived elsewhere; none if the queue never took it.
     pub(crate) seq: Option<Seq>,
     /// The message as it was, if it is in memory.
     pub(crate) message: Option<Message>,
     /// Why.
-    pub(crate) reason: DeathReason,
+    pub(crate) cause: Cause,
 }
 
 /// What became of a publish.
@@ -64,8 +73,10 @@ pub enum Settlement {
     Ack,
     /// Refused: gone, or dead-lettered.
     Reject,
-    /// Back to its place.
+    /// Its processing failed: back to its place.
     Requeue,
+    /// It was not processed: back to its place.
+    Release,
 }
 
 /// The answer to a get.
@@ -106,7 +117,7 @@ impl<'a> Batch<'a> {
         context: Context<'a>,
     ) -> Self {
         Self {
-            bytes_before: queue.messages.bytes(),
+            bytes_before: queue.bytes(),
             entries: Entries::new(handle.spec.id),
             effects: Effects::default(),
             least: Position::START,
@@ -128,6 +139,11 @@ impl<'a> Batch<'a> {
         self.queue.messages.ready()
     }
 
+    /// Whether no message is ready, or rests before it is again, for `if-empty`.
+    pub fn is_empty(&self) -> bool {
+        self.queue.messages.ready() == 0 && self.queue.messages.resting().0 == 0
+    }
+
     /// Consumers.
     pub fn consumers(&self) -> usize {
         self.queue.consumers.len()
@@ -143,7 +159,7 @@ impl<'a> Batch<'a> {
         self.queue.used_at = self.context.now;
     }
 
-    fn is_durable(&self, message: &Message) -> bool {
+    pub(super) fn is_durable(&self, message: &Message) -> bool {
         message.persistent && self.handle.is_durable()
     }
 
@@ -198,9 +214,12 @@ impl<'a> Batch<'a> {
         self.give(turn, slot);
     }
 
-    /// The lesser of the queue's and the message's time to live.
+    /// The lesser of the queue's and the message's time to live; in a schedule, when it is due.
     fn expiry(&self, message: &Message) -> Timestamp {
         let now = self.context.now;
+        if self.handle.is_schedule {
+            return message.due_at(now).unwrap_or(now);
+        }
         let of_queue = self.queue.settings.message_ttl_ms.map(|millis| now.after(millis));
         message.expires_at(now).min(of_queue.unwrap_or(Timestamp::NEVER))
     }
@@ -220,9 +239,11 @@ impl<'a> Batch<'a> {
         let messages = &self.queue.messages;
         let over = |limit: Option<u64>, have: u64| limit.is_some_and(|limit| have > limit);
         // Dead messages that nobody takes count as in RabbitMQ, or they would have no bound.
-        let (waiting, waiting_bytes) = messages.waiting();
-        over(settings.max_length, (messages.ready() + waiting) as u64 + more)
-            || over(settings.max_length_bytes, messages.ready_bytes() + waiting_bytes + more_bytes)
+        let ((waiting, waiting_bytes), (resting, resting_bytes)) =
+            (messages.waiting(), messages.resting());
+        let bytes = messages.ready_bytes() + waiting_bytes + resting_bytes;
+        over(settings.max_length, (messages.ready() + waiting + resting) as u64 + more)
+            || over(settings.max_length_bytes, bytes + more_bytes)
     }
 
     fn drop_over_limit(&mut self) {
@@ -234,8 +255,10 @@ impl<'a> Batch<'a> {
         if !self.is_over_limit(0, 0) {
             return false;
         }
-        // The head: with priorities, the highest one (as RabbitMQ's priority queues).
-        let Some(slot) = self.take_head() else { return false };
+        // What rests is the oldest. Otherwise the head: with priorities, the highest one (as
+        // RabbitMQ's priority queues).
+        let resting = self.queue.messages.pop_resting();
+        let Some(slot) = resting.or_else(|| self.take_head()) else { return false };
         self.bury(slot, DeathReason::Maxlen);
         true
     }
@@ -253,17 +276,17 @@ impl<'a> Batch<'a> {
             match how {
                 Settlement::Ack => self.forget(&unacked.slot),
                 Settlement::Reject => self.bury(unacked.slot, DeathReason::Rejected),
-                Settlement::Requeue => self.requeue(unacked.slot),
+                Settlement::Requeue | Settlement::Release => self.requeue(unacked.slot, how),
             }
         }
         self.expire();
         let drops = self.queue.settings.overflow == Overflow::DropHead;
-        if how == Settlement::Requeue && drops {
+        if matches!(how, Settlement::Requeue | Settlement::Release) && drops {
             self.drop_over_limit();
         }
     }
 
-    fn requeue(&mut self, slot: Slot) {
+    fn requeue(&mut self, slot: Slot, how: Settlement) {
         let limit = self.queue.settings.delivery_limit;
         if limit.is_some_and(|limit| u64::from(slot.returns) >= limit) {
             self.bury(slot, DeathReason::DeliveryLimit);
@@ -272,10 +295,7 @@ impl<'a> Batch<'a> {
         if slot.durable {
             self.entries.put_back(slot.seq, slot.returns.saturating_add(1));
         }
-        if let Some(groups) = &mut self.queue.groups {
-            groups.came_back(slot.seq);
-        }
-        self.queue.messages.put_back(slot);
+        self.put_back(slot, how);
     }
 
     /// Adds a consumer; messages flow when the batch finishes.
@@ -355,10 +375,13 @@ impl<'a> Batch<'a> {
         self.queue.messages.hold(slot, consumer, self.context.window);
     }
 
-    /// Drops all ready messages; how many.
+    /// Drops all messages that are ready, or rest before they are again; how many.
     pub fn purge(&mut self) -> usize {
         self.expire();
-        let purged = self.queue.messages.ready();
+        let purged = self.queue.messages.ready() + self.queue.messages.resting().0;
+        while let Some(slot) = self.queue.messages.pop_resting() {
+            self.forget(&slot);
+        }
         let spilled = self.queue.messages.has_spilled();
         let (slots, ranges) = self.queue.messages.take_ready();
         for slot in &slots {
@@ -382,6 +405,9 @@ impl<'a> Batch<'a> {
         }
         if self.handle.is_durable() {
             self.entries.drop_queue();
+        }
+        if let Some(memory) = &mut self.queue.memory {
+            memory.close();
         }
         self.queue.deleted = true;
         self.queue.groups = None;
@@ -407,7 +433,11 @@ impl<'a> Batch<'a> {
     /// What the batch has for the log so far, for a caller that appends it together with more.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
         let watched = self.queue.delivered.polled || !self.queue.consumers.is_empty();
-        self.entries.take(&mut self.queue.delivered, watched)
+        let mut entries = self.entries.take(&mut self.queue.delivered, watched);
+        if let Some(memory) = &mut self.queue.memory {
+            memory.take_entries(&mut entries);
+        }
+        entries
     }
 
     /// Notes when the deletion is durable: what is published to the queue from now on vanishes, but
@@ -482,10 +512,12 @@ impl<'a> Batch<'a> {
         };
         // What is popped is in memory.
         if let Body::Here(mut message) = message {
+            let claimed = message.size();
             if let Some(count) = count {
                 message = message.with_delivery_count(count);
             }
-            self.queue.consumers.give(turn, Delivery { consumer, seq, redelivered, message });
+            let delivery = Delivery { consumer, seq, redelivered, message, claimed };
+            self.queue.consumers.give(turn, delivery);
         }
     }
 }

@@ -11,13 +11,18 @@ use crate::log::SeqRange;
 const LATE_MAX: usize = 4096;
 
 impl Batch<'_> {
-    /// Drops what has expired at the head.
+    /// Drops what has expired at the head. What rests comes back first, so that all is in order.
     pub fn expire(&mut self) {
+        self.wake();
         if self.queue.messages.next_expiry() > self.context.now {
             return;
         }
         while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
             self.bury(slot, DeathReason::Expired);
+        }
+        if self.handle.is_schedule() {
+            // What is due together leaves together, so that it can be put in order.
+            self.expire_late();
         }
     }
 
@@ -25,6 +30,10 @@ impl Batch<'_> {
     /// queue's alarm is then due at once.
     pub fn expire_all(&mut self) {
         self.expire();
+        self.expire_late();
+    }
+
+    fn expire_late(&mut self) {
         if self.queue.messages.next_late() <= self.context.now {
             let taken = self.queue.messages.take_late(self.context.now, LATE_MAX);
             self.bury_taken(taken, DeathReason::Expired);
@@ -43,8 +52,8 @@ impl Batch<'_> {
                 self.bury(slot, reason);
                 continue;
             }
-            if self.has_dead_letters() {
-                self.depart(slot, reason, spilled);
+            if let Some(cause) = self.cause(reason, slot.expires_at) {
+                self.depart(slot, cause, spilled);
                 continue;
             }
             if spilled {
@@ -75,7 +84,7 @@ impl Batch<'_> {
         let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
         let messages = &self.queue.messages;
         let at = messages.next_expiry().min(messages.next_late()).min(messages.next_retry());
-        let at = at.min(lease);
+        let at = at.min(lease).min(messages.next_wake());
         (at != Timestamp::NEVER).then_some(at)
     }
 }

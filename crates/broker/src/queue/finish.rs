@@ -1,15 +1,15 @@
 //! The end of a batch: what it changed goes to the log as one group, then deliveries go out.
 
 use super::messages::Head;
-use super::{Batch, Death, QueueHandle};
+use super::{Batch, Departure, QueueHandle};
 use crate::ids::Timestamp;
-use crate::log::Position;
+use crate::log::{Entry, Position};
 
 /// What the caller must do after the queue is unlocked.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// To be published to the dead-letter exchange.
-    pub deaths: Vec<Death>,
+    /// To be published elsewhere.
+    pub departures: Vec<Departure>,
     /// Messages are to be read back.
     pub load: bool,
     /// Consumers could take messages that are not read back yet.
@@ -53,11 +53,14 @@ impl<'a> Batch<'a> {
     /// that what is done with them stands behind it in the log.
     fn release(mut self, position: Position) -> (&'a QueueHandle, Finished) {
         self.queue.delivered.appended(position);
+        if let Some(memory) = &mut self.queue.memory {
+            memory.appended(position);
+        }
         self.queue.consumers.flush();
         let alarm = self.alarm();
         let away = matches!(self.queue.messages.head(), Head::Away(_));
         self.effects.starved = away && self.queue.consumers.has_turn();
-        let memory_change = self.queue.messages.bytes() as i64 - self.bytes_before as i64;
+        let memory_change = self.queue.bytes() as i64 - self.bytes_before as i64;
         let position = position.max(self.least);
         let Batch { handle, queue, effects, .. } = self;
         drop(queue);
@@ -68,11 +71,16 @@ impl<'a> Batch<'a> {
 /// Finishes batches on several queues: their durable entries are one group of the log, so that they
 /// are durable as a whole. `each` gets what every queue asks for, in order, while those behind it
 /// are still locked.
-pub fn finish_all<'a>(
+pub fn finish_all<'a>(batches: Vec<Batch<'a>>, each: impl FnMut(&'a QueueHandle, Finished)) {
+    finish_with(Vec::new(), batches, each);
+}
+
+/// The same, with `entries` in front of the group; when that is durable.
+pub(crate) fn finish_with<'a>(
+    mut entries: Vec<Entry>,
     mut batches: Vec<Batch<'a>>,
     mut each: impl FnMut(&'a QueueHandle, Finished),
-) {
-    let mut entries = Vec::new();
+) -> Position {
     for batch in &mut batches {
         batch.settle_time();
         entries.append(&mut batch.take_entries());
@@ -87,4 +95,5 @@ pub fn finish_all<'a>(
         let (handle, finished) = batch.release(position);
         each(handle, finished);
     }
+    position
 }

@@ -3,11 +3,11 @@
 //! comes.
 //!
 //! Invariants: a message is in exactly one of a level's `returned`, `fresh`, `stored`, `behind`, or
-//! in `unacked`, or has died and is leaving. In a level every seq in `returned` is smaller than
-//! every one in `fresh`, and those are smaller than the others, so a message that comes back is
-//! delivered again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and
-//! `behind` have their message in memory; one without stands in `returned`, in `unacked` or among
-//! the leaving, and is durable.
+//! in `unacked`, or rests, or is leaving. In a level every seq in `returned` is smaller than every
+//! one in `fresh`, and those are smaller than the others, so a message that comes back is delivered
+//! again from its original place (RabbitMQ: Message Ordering). Slots in `fresh` and `behind` have
+//! their message in memory; one without stands in `returned` or `unacked`, rests or is leaving, and
+//! is durable.
 
 mod bound;
 mod late;
@@ -17,6 +17,7 @@ mod looking;
 mod paging;
 mod parking;
 mod places;
+mod resting;
 mod scan;
 mod taking;
 
@@ -38,6 +39,7 @@ pub use looking::Cursor;
 pub(crate) use looking::Seen;
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
+use resting::Resting;
 pub(super) use scan::Scan;
 pub(super) use taking::TakenPlaces;
 
@@ -199,6 +201,7 @@ pub(super) struct Messages {
     away: Away,
     late: Late,
     departures: Departures,
+    resting: Resting,
     scan: Option<Scan>,
     /// Grows when places move in a way that makes an answer under way stale.
     epoch: u64,
@@ -222,6 +225,7 @@ impl Messages {
             away: Away::default(),
             late: Late::default(),
             departures: Departures::default(),
+            resting: Resting::default(),
             scan: None,
             epoch: 0,
             unreadable: 0,
@@ -241,7 +245,7 @@ impl Messages {
     /// Memory of all messages, ready and out.
     pub(super) fn bytes(&self) -> u64 {
         let held = self.resident + self.out_resident + self.slots as u64 * SLOT_BYTES;
-        let held = held + self.late.bytes();
+        let held = held + self.late.bytes() + self.resting.bytes();
         if self.away.count == 0 { held } else { held + self.places_bytes() }
     }
 
@@ -287,7 +291,8 @@ impl Messages {
         self.last_seq += 1;
         let index = self.level_index(message.priority);
         let latest = &mut self.levels[index].latest;
-        if expires_at >= *latest || self.ready == 0 && self.unacked.is_empty() {
+        let is_first = || self.ready == 0 && self.unacked.is_empty() && self.resting.is_empty();
+        if expires_at >= *latest || is_first() {
             *latest = expires_at;
         }
         Slot {
@@ -391,6 +396,11 @@ impl Messages {
     /// Puts a message back to its original place.
     pub(super) fn put_back(&mut self, mut slot: Slot) {
         slot.returns = slot.returns.saturating_add(1);
+        self.restore(slot);
+    }
+
+    /// The same without a count of it.
+    fn restore(&mut self, slot: Slot) {
         self.count_in(&slot);
         self.note_late(&slot);
         self.levels[usize::from(slot.level)].put_back(slot);

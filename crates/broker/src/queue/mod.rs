@@ -2,7 +2,8 @@
 //!
 //! A connection locks a queue once for all that a socket read brought it ([`QueueHandle::lock`]),
 //! applies its operations to the [`Batch`], and finishes: durable entries go to the log as one
-//! group, deliveries to the consumers' connections. Lock order: definitions, queues by id, outlets.
+//! group, deliveries to the consumers' connections. Lock order: definitions, exchanges'
+//! memories, queues by id, outlets.
 
 mod batch;
 mod browsing;
@@ -14,7 +15,9 @@ mod expiry;
 mod finish;
 mod groups;
 mod messages;
+mod once;
 mod reading;
+mod retrying;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
@@ -23,8 +26,9 @@ mod tests;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use batch::{Batch, Death, DeathReason, Got, Publish, Settlement};
+pub use batch::{Batch, Cause, DeathReason, Departure, Got, Publish, Settlement};
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
+pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
 pub use messages::Cursor;
 pub(crate) use messages::{Place, Seen};
@@ -35,6 +39,7 @@ use entries::Delivered;
 use groups::Groups;
 use messages::Messages;
 
+use crate::deduplication::Memory;
 use crate::definitions::{QueueSettings, QueueSpec};
 use crate::error::{Refusal, Resource};
 use crate::ids::{ConnectionId, Timestamp};
@@ -59,6 +64,8 @@ struct Queue {
     settings: Arc<QueueSettings>,
     messages: Messages,
     consumers: Consumers,
+    /// What it remembers, once it has deduplicated or has a place for that in the log.
+    memory: Option<Box<Memory>>,
     /// It was deleted: nothing enters any more.
     deleted: bool,
     /// When that is durable.
@@ -78,6 +85,8 @@ pub struct QueueHandle {
     pub spec: QueueSpec,
     /// The settings by its arguments alone.
     pub(crate) declared: Arc<QueueSettings>,
+    /// It is the schedule of an exchange.
+    is_schedule: bool,
     state: Mutex<Queue>,
     /// The earliest time for which the broker has set its alarm for this queue.
     alarm_at: AtomicU64,
@@ -92,9 +101,11 @@ pub struct Counts {
     pub ready: usize,
     /// Messages out for delivery.
     pub unacked: usize,
+    /// Messages that came back and rest before they are ready again.
+    pub delayed: usize,
     /// Consumers.
     pub consumers: usize,
-    /// Dead messages that are not in their dead-letter queues yet.
+    /// Messages that have died, or were due, and are not in their new queues yet.
     pub leaving: usize,
     /// Messages that were taken out because the log could not give them back.
     pub unreadable: u64,
@@ -108,6 +119,7 @@ impl QueueHandle {
             messages: Messages::new(spec.id, durable, settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),
             settings: Arc::clone(&settings),
+            memory: None,
             deleted: false,
             deleted_at: Position::START,
             delivered: Delivered::default(),
@@ -117,10 +129,21 @@ impl QueueHandle {
         Self {
             spec,
             declared: settings,
+            is_schedule: false,
             state: Mutex::new(state),
             alarm_at: AtomicU64::new(u64::MAX),
             asked: AtomicBool::new(false),
         }
+    }
+
+    /// The queue in which messages of an exchange wait for their time: what expires in it is due.
+    pub(crate) fn schedule(spec: QueueSpec) -> Self {
+        Self { is_schedule: true, ..Self::new(spec) }
+    }
+
+    /// Whether it belongs to an exchange whose messages wait in it, and is none of the vhost's.
+    pub fn is_schedule(&self) -> bool {
+        self.is_schedule
     }
 
     /// Gives a queue that was just made the messages that the log kept of it.
@@ -161,6 +184,7 @@ impl QueueHandle {
         Counts {
             ready: state.messages.ready(),
             unacked: state.messages.unacked(),
+            delayed: state.messages.resting().0,
             consumers: state.consumers.len(),
             leaving: state.messages.leaving(),
             unreadable: state.messages.unreadable(),

@@ -118,7 +118,7 @@ impl World {
 
     fn publish(&self, queue: &Arc<QueueHandle>, bodies: &[&str]) -> Vec<u64> {
         let mut outgoing = Outgoing::default();
-        let route = Route { queues: vec![Arc::clone(queue)], cacheable: true };
+        let route = Route { queues: vec![Arc::clone(queue)], cacheable: true, memory: None };
         for (mark, body) in bodies.iter().enumerate() {
             outgoing.push(message(body, &[0, 0]), &route, mark as u64);
         }
@@ -410,7 +410,11 @@ fn a_transaction_is_one_group_of_the_log() {
     // Delivery mode 2 alone (bit 12).
     let persistent = |body: &str| message(body, &[0x10, 0x00, 2]);
     let mut outgoing = Outgoing::default();
-    let route = |queue: &Arc<QueueHandle>| Route { queues: vec![queue.clone()], cacheable: true };
+    let route = |queue: &Arc<QueueHandle>| Route {
+        queues: vec![queue.clone()],
+        cacheable: true,
+        memory: None,
+    };
     outgoing.push(persistent("in"), &route(&from), 0);
     world.broker.flush(&mut outgoing, world.now);
     let got = world.broker.get(&from, false, world.now).unwrap();
@@ -489,7 +493,7 @@ fn memory_counts_headers_too() {
     let mut outgoing = Outgoing::default();
     let mut properties = vec![0x20, 0, 0, 0, 0x10, 0x07, 1, b'a', b'S', 0, 0, 0x10, 0];
     properties.extend(std::iter::repeat_n(b'x', 4096));
-    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true };
+    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None };
     outgoing.push(message("", &properties), &route, 0);
     world.broker.flush(&mut outgoing, world.now);
     assert!(world.broker.memory_bytes() > 4096);
@@ -596,7 +600,7 @@ fn a_late_consumer_gets_nothing_that_expired_behind_the_head() {
     let mut world = World::new();
     let queue = world.queue("q", &[]);
     let mut outgoing = Outgoing::default();
-    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true };
+    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None };
     // The expiration property alone (bit 8): 500 ms, then 100 ms.
     outgoing.push(message("lasting", b"\x01\x00\x03500"), &route, 0);
     outgoing.push(message("short", b"\x01\x00\x03100"), &route, 0);

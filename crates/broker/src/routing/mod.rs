@@ -5,6 +5,7 @@
 //! a history of messages or a count of them, is shared by all clones.
 
 mod consistent_hash;
+mod delayed;
 mod direct;
 mod fanout;
 mod hash;
@@ -27,7 +28,7 @@ use smallvec::SmallVec;
 
 use crate::definitions::{Binding, ExchangeSpec, Vhost};
 use crate::error::Refusal;
-use crate::ids::Name;
+use crate::ids::{Name, Timestamp};
 use crate::message::{FieldTable, Message};
 use crate::queue::QueueHandle;
 
@@ -63,10 +64,14 @@ pub enum ExchangeKind {
     LocalRandom,
     /// Every binding matches, and a new one gets the last messages.
     RecentHistory,
+    /// As another type, when the time has come that a message asks for.
+    Delayed,
+    /// Every binding matches, and nothing passes twice.
+    MessageDeduplication,
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -76,6 +81,8 @@ impl ExchangeKind {
         Self::Random,
         Self::LocalRandom,
         Self::RecentHistory,
+        Self::Delayed,
+        Self::MessageDeduplication,
     ];
 
     /// The type's name in `exchange.declare`.
@@ -90,6 +97,8 @@ impl ExchangeKind {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::Delayed => "x-delayed-message",
+            Self::MessageDeduplication => "x-message-deduplication",
         }
     }
 
@@ -98,11 +107,17 @@ impl ExchangeKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The type that routes, in an exchange with these arguments.
+    pub(crate) fn routing(self, arguments: &FieldTable) -> Self {
+        if self == Self::Delayed { delayed::kind(arguments) } else { self }
+    }
+
     /// Refuses an exchange's arguments that this type cannot use.
     pub(crate) fn check_arguments(self, arguments: &FieldTable) -> Result<(), Refusal> {
         match self {
             Self::ConsistentHash => consistent_hash::check(arguments),
             Self::RecentHistory => recent_history::check(arguments),
+            Self::Delayed => delayed::check(arguments),
             _ => Ok(()),
         }
     }
@@ -135,9 +150,13 @@ impl Router {
     /// Without bindings; chance comes from `seed`.
     pub(crate) fn new(spec: &ExchangeSpec, seed: u64) -> Self {
         use recent_history::RecentHistoryRouter;
-        match spec.kind {
-            ExchangeKind::Direct => Self::Direct(direct::DirectRouter::default()),
-            ExchangeKind::Fanout => Self::Fanout(fanout::FanoutRouter::default()),
+        match spec.routing_kind() {
+            ExchangeKind::Direct | ExchangeKind::Delayed => {
+                Self::Direct(direct::DirectRouter::default())
+            }
+            ExchangeKind::Fanout | ExchangeKind::MessageDeduplication => {
+                Self::Fanout(fanout::FanoutRouter::default())
+            }
             ExchangeKind::Topic => Self::Topic(topic::TopicRouter::new(seed)),
             ExchangeKind::Headers => Self::Headers(headers::HeadersRouter::default()),
             ExchangeKind::ConsistentHash => {
@@ -240,6 +259,8 @@ pub struct RoutingInput<'a> {
     pub extra_keys: &'a [Name],
     /// The message, for the types that look into it or keep it; none only asks.
     pub message: Option<&'a Message>,
+    /// The present, for messages that ask to wait.
+    pub now: Timestamp,
 }
 
 impl<'a> RoutingInput<'a> {
@@ -251,7 +272,7 @@ impl<'a> RoutingInput<'a> {
 /// The outcome of routing.
 #[derive(Debug, Default)]
 pub struct Routed {
-    /// The queues, each once, by name.
+    /// The queues, each once, by name; schedules of exchanges behind them.
     pub queues: Vec<Arc<QueueHandle>>,
     /// The next message with the same exchange and keys may go elsewhere, or must be routed again
     /// for another reason.
@@ -264,6 +285,8 @@ pub struct Routed {
 #[derive(Debug, Default)]
 struct Walk<'a> {
     queues: SmallVec<[&'a Name; 8]>,
+    /// Where it waits first.
+    schedules: Vec<Arc<QueueHandle>>,
     waiting: VecDeque<Name>,
     varies: bool,
     history_bytes: i64,
@@ -276,6 +299,13 @@ impl<'a> Walk<'a> {
         }
         let Some(exchange) = vhost.exchanges.get(name) else { return };
         self.varies |= exchange.router.varies();
+        if let Some(schedule) = exchange.schedule() {
+            self.varies = true;
+            if input.message.is_some_and(|message| message.due_at(input.now).is_some()) {
+                self.schedules.push(Arc::clone(schedule));
+                return;
+            }
+        }
         let mut matched = false;
         self.history_bytes += exchange.router.route(input, &mut |destination| {
             matched = true;
@@ -320,5 +350,6 @@ pub fn route(vhost: &Vhost, exchange: &str, input: &RoutingInput<'_>) -> Routed 
         walk.queues.dedup();
     }
     let queues = walk.queues.iter().filter_map(|name| vhost.queues.get(*name)).cloned();
-    Routed { queues: queues.collect(), varies: walk.varies, history_bytes: walk.history_bytes }
+    let queues = queues.chain(walk.schedules).collect();
+    Routed { queues, varies: walk.varies, history_bytes: walk.history_bytes }
 }

@@ -44,7 +44,10 @@ fn route_input(router: &Router, input: &RoutingInput<'_>) -> Vec<String> {
 }
 
 fn route_key(router: &Router, key: &str) -> Vec<String> {
-    route_input(router, &RoutingInput { routing_key: key, extra_keys: &[], message: None })
+    route_input(
+        router,
+        &RoutingInput { routing_key: key, extra_keys: &[], message: None, now: Timestamp(0) },
+    )
 }
 
 /// Where each of many keys goes.
@@ -94,7 +97,12 @@ fn identified(id: &str, timestamp: u64) -> Message {
 }
 
 fn route_message(router: &Router, message: &Message) -> Vec<String> {
-    let input = RoutingInput { routing_key: "key", extra_keys: &[], message: Some(message) };
+    let input = RoutingInput {
+        routing_key: "key",
+        extra_keys: &[],
+        message: Some(message),
+        now: Timestamp(0),
+    };
     route_input(router, &input)
 }
 
@@ -307,7 +315,12 @@ fn a_history_is_bounded_in_number_and_bytes() {
     let router = router(ExchangeKind::RecentHistory, &length, 0);
     let history = router.history().unwrap();
     let grow = |message: &Message| {
-        let input = RoutingInput { routing_key: "k", extra_keys: &[], message: Some(message) };
+        let input = RoutingInput {
+            routing_key: "k",
+            extra_keys: &[],
+            message: Some(message),
+            now: Timestamp(0),
+        };
         router.route(&input, &mut |_| {})
     };
     let once = grow(&plain());

@@ -10,6 +10,7 @@
 mod backlog;
 mod churn;
 mod declare;
+mod delayed;
 mod drain;
 mod fill;
 mod hold;
@@ -44,6 +45,8 @@ enum Load {
     Drain(backlog::Amount),
     /// Tells how many messages a queue has, by passive declare.
     Count(backlog::Target),
+    /// Publishes messages that are due later, and tells how late they come.
+    Delayed(delayed::Delayed),
     /// Declares durable queues.
     Declare(declare::Declaration),
     /// Publishes persistent messages to a fanout exchange with durable queues, confirmed.
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<()> {
         Load::Fill(amount) => fill::run(&amount),
         Load::Drain(amount) => drain::run(&amount),
         Load::Count(target) => single::count(&target),
+        Load::Delayed(load) => delayed::run(&load),
         Load::Declare(declaration) => declare::run(&declaration),
         Load::Fan(fan) => single::fan(&fan),
         Load::First(target) => single::first(&target),

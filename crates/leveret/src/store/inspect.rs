@@ -36,11 +36,14 @@ fn to_json(inspection: &Inspection, definitions: &Definitions) -> anyhow::Result
     let mut value = serde_json::to_value(inspection)?;
     let queues = value.get_mut("queues").and_then(Value::as_array_mut).into_iter().flatten();
     for (queue, shown) in queues.zip(&inspection.queues) {
-        if let (Some((vhost, name)), Some(queue)) =
-            (definitions.queues.get(&shown.queue), queue.as_object_mut())
-        {
+        let (id, Some(queue)) = (shown.queue, queue.as_object_mut()) else { continue };
+        if let Some((vhost, name)) = definitions.queues.get(&id) {
             queue.insert("vhost".to_owned(), json!(vhost));
             queue.insert("name".to_owned(), json!(name));
+        }
+        if let Some((vhost, owner)) = definitions.memories.get(&id) {
+            queue.insert("vhost".to_owned(), json!(vhost));
+            queue.insert("remembered_by".to_owned(), json!(owner));
         }
     }
     Ok(value)
@@ -136,7 +139,10 @@ fn queues(
         .iter()
         .map(|queue| {
             let name = definitions.queues.get(&queue.queue);
-            let name = name.map_or("?".to_owned(), |(vhost, name)| format!("{vhost} {name}"));
+            let name = name.map(|(vhost, name)| format!("{vhost} {name}"));
+            let owner = definitions.memories.get(&queue.queue);
+            let memory = owner.map(|(vhost, name)| format!("(remembered by {vhost} {name})"));
+            let name = name.or(memory).unwrap_or_else(|| "?".to_owned());
             let seq = |seq: Option<u64>| seq.map_or("-".to_owned(), |seq| seq.to_string());
             let levels: Vec<String> =
                 queue.levels.iter().map(|(level, count)| format!("{level}: {count}")).collect();

@@ -116,6 +116,9 @@ pub struct Definitions {
     pub all: Vec<Definition>,
     /// The vhost and name of each queue that still is, by its number.
     pub queues: BTreeMap<u64, (String, String)>,
+    /// What queues and exchanges that deduplicate remember: the vhost and name of each one's owner,
+    /// by the number under which its records are.
+    pub memories: BTreeMap<u64, (String, String)>,
     /// What could not be understood.
     pub faults: Vec<String>,
 }
@@ -144,7 +147,15 @@ impl Definitions {
             Definition::Queue { vhost, name, id, .. } => Some((*id, (vhost.clone(), name.clone()))),
             _ => None,
         });
-        Self { queues: queues.collect(), all, faults }
+        let memories = commands.iter().filter_map(|command| match command {
+            Command::Remember(
+                vhost,
+                Destination::Queue(name) | Destination::Exchange(name),
+                id,
+            ) => Some((id.0, (vhost.to_string(), name.to_string()))),
+            _ => None,
+        });
+        Self { queues: queues.collect(), memories: memories.collect(), all, faults }
     }
 }
 
@@ -171,15 +182,17 @@ fn apply(all: &mut InForce, command: &Command) {
     let definition = match command {
         Command::AddVhost(name) => Definition::Vhost { name: name.to_string() },
         Command::PutUser(user) => Definition::User { name: user.name.to_string() },
-        Command::DeclareExchange(vhost, spec) => Definition::Exchange {
-            vhost: vhost.to_string(),
-            name: spec.name.to_string(),
-            kind: spec.kind.name(),
-            durable: spec.durable,
-            auto_delete: spec.auto_delete,
-            internal: spec.internal,
-            arguments: spec.arguments.clone(),
-        },
+        Command::DeclareExchange(vhost, spec) | Command::DeclareDelayed(vhost, spec, _) => {
+            Definition::Exchange {
+                vhost: vhost.to_string(),
+                name: spec.name.to_string(),
+                kind: spec.kind.name(),
+                durable: spec.durable,
+                auto_delete: spec.auto_delete,
+                internal: spec.internal,
+                arguments: spec.arguments.clone(),
+            }
+        }
         Command::DeclareQueue(spec) => Definition::Queue {
             vhost: spec.vhost.to_string(),
             name: spec.name.to_string(),
@@ -202,6 +215,7 @@ fn apply(all: &mut InForce, command: &Command) {
             return;
         }
         Command::LimitVhost(..) | Command::LimitUser(..) | Command::SetQuota(..) => limits(command),
+        Command::Remember(..) => return,
     };
     // As in the broker, what is there already stays as it is, but for what can be replaced.
     match definition {
@@ -365,9 +379,13 @@ impl Salvage {
 
     /// Hands every message that can be read to `each`, by queue and seq, until that breaks off.
     pub fn messages(&self, each: &mut dyn FnMut(ReadMessage) -> ControlFlow<()>) -> Salvaged {
-        let mut unknown = 0;
+        let (mut unknown, mut records) = (0, 0);
         let mut salvaged = self.salvage.messages(&mut |message| {
             let tools::SalvagedMessage { queue, seq, expires, data, certain, .. } = message;
+            if self.definitions.memories.contains_key(&queue) {
+                records += 1;
+                return ControlFlow::Continue(());
+            }
             let Some(message) = Message::decode(data) else {
                 unknown += 1;
                 return ControlFlow::Continue(());
@@ -386,7 +404,7 @@ impl Salvage {
                 certain,
             })
         });
-        salvaged.messages -= unknown;
+        salvaged.messages -= unknown + records;
         salvaged.lost += unknown;
         salvaged
     }

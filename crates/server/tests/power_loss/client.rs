@@ -197,7 +197,8 @@ impl Client<'_> {
             _ => self.random.below(900) as usize,
         };
         let topology = self.world.broker.topology();
-        let input = RoutingInput { routing_key: key, extra_keys: &[], message: None };
+        let input =
+            RoutingInput { routing_key: key, extra_keys: &[], message: None, now: self.world.now };
         let route = self.world.broker.route(&topology, &self.world.who, exchange, &input).ok()?;
         let size = body_len as u64;
         let builder = MessageBuilder::new(exchange, key, &encoded, size, "guest", None);

@@ -242,7 +242,7 @@ impl Draft<'_> {
             arguments: json::table(&entry.arguments)?,
         };
         spec.check(&vhost.name).map_err(text)?;
-        self.apply(Command::DeclareExchange(vhost.name.clone(), spec), entry.durable);
+        self.apply(self.broker.declare_command(vhost.name.clone(), spec), entry.durable);
         Ok(())
     }
 

@@ -72,7 +72,12 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn apply(&mut self, command: Command, durable: bool) {
         self.topology.apply(&command);
+        let memories = match durable {
+            true => self.broker.give_memories(&mut self.topology, Some(&command)),
+            false => Vec::new(),
+        };
         self.commands.push((command, durable));
+        self.commands.extend(memories.into_iter().map(|memory| (memory, true)));
     }
 
     /// Takes each entry of a section.

@@ -18,7 +18,12 @@ impl World {
     }
 
     fn route(&self, exchange: &str, message: &Message, routing_key: &str) -> Route {
-        let input = RoutingInput { routing_key, extra_keys: &[], message: Some(message) };
+        let input = RoutingInput {
+            routing_key,
+            extra_keys: &[],
+            message: Some(message),
+            now: Timestamp(0),
+        };
         let topology = self.broker.topology();
         self.broker.route(&topology, &self.who, exchange, &input).unwrap()
     }

@@ -145,7 +145,8 @@ fn an_alternate_exchange_comes_and_goes() {
     world.declare("target", true, &[]);
     world.bind("spare", "target");
     let routed = |world: &World| {
-        let input = RoutingInput { routing_key: "k", extra_keys: &[], message: None };
+        let input =
+            RoutingInput { routing_key: "k", extra_keys: &[], message: None, now: Timestamp(0) };
         let topology = world.broker.topology();
         route(&topology.vhosts["/"], "q-source", &input).queues.len()
     };

@@ -18,6 +18,8 @@ enum Takes {
     Text,
     /// One of these.
     Word(&'static [&'static str]),
+    /// True or false.
+    Flag,
     /// A number with a unit of time.
     Age,
     /// Anything: it had a meaning once.
@@ -33,6 +35,7 @@ impl Takes {
             Self::Integer => integer().is_some(),
             Self::Text => value.as_str().is_some_and(|text| text.len() <= 255),
             Self::Word(words) => value.as_str().is_some_and(|text| words.contains(&text)),
+            Self::Flag => matches!(value, FieldValue::Bool(_)),
             Self::Age => value.as_str().is_some_and(is_age),
             Self::Anything => true,
         }
@@ -135,6 +138,10 @@ static KEYS: &[Key] = &[
     ),
     key("stream-max-segment-size-bytes", Takes::Within(0, 3_000_000_000), "valid segment size"),
     key("max-segment-size", Takes::From(0), "valid segment size"),
+    key("x-cache-persistence", Takes::Word(&["disk", "memory"]), "valid cache persistence"),
+    key("x-cache-size", Takes::Within(1, 10_000_000), "valid cache size"),
+    key("x-cache-ttl", Takes::From(1), "valid cache TTL"),
+    key("x-message-deduplication", Takes::Flag, "valid message deduplication flag"),
     both("target-group-size", Takes::From(1), "valid qq target count value"),
 ];
 

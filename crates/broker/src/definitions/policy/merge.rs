@@ -16,7 +16,7 @@ pub struct Applying<'a> {
 }
 
 /// The arguments that policies can set, and how a policy's value meets that of the argument.
-const SETTABLE: [(&str, Rule); 16] = [
+const SETTABLE: [(&str, Rule); 19] = [
     ("consumer-timeout", Rule::Least),
     ("dead-letter-exchange", Rule::First),
     ("dead-letter-routing-key", Rule::First),
@@ -33,6 +33,9 @@ const SETTABLE: [(&str, Rule); 16] = [
     ("max-length", Rule::Least),
     ("max-length-bytes", Rule::Least),
     ("message-ttl", Rule::Least),
+    ("x-cache-size", Rule::First),
+    ("x-cache-ttl", Rule::First),
+    ("x-message-deduplication", Rule::First),
 ];
 
 /// Which of two values counts.
@@ -87,7 +90,12 @@ impl Rule {
 fn clamp(key: &str, value: FieldValue) -> FieldValue {
     let timer = matches!(
         key,
-        "expires" | "message-ttl" | "consumer-timeout" | "delayed-retry-min" | "delayed-retry-max"
+        "expires"
+            | "message-ttl"
+            | "consumer-timeout"
+            | "x-cache-ttl"
+            | "delayed-retry-min"
+            | "delayed-retry-max"
     );
     match value.as_integer() {
         Some(millis) if timer && millis > TIMER_MAX_MS => FieldValue::I64(TIMER_MAX_MS),
@@ -134,7 +142,7 @@ impl Applying<'_> {
         let overflow = ("overflow", if quorum { Rule::Second } else { Rule::First });
         for (key, rule) in SETTABLE.into_iter().chain([overflow]) {
             let Some(value) = self.get(key) else { continue };
-            let name = format!("x-{key}");
+            let name = if key.starts_with("x-") { key.to_owned() } else { format!("x-{key}") };
             let value = clamp(key, value);
             let value = match arguments.get(&name) {
                 Some(argument) => rule.merge(argument, &value),

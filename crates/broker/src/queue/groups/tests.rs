@@ -92,7 +92,7 @@ impl World {
 
     fn publish(&mut self, groups: &[Option<u8>]) {
         let mut outgoing = Outgoing::default();
-        let route = Route { queues: vec![Arc::clone(&self.queue)], cacheable: true };
+        let route = Route { queues: vec![Arc::clone(&self.queue)], ..Route::default() };
         for group in groups {
             let number = self.groups.len() as u32;
             outgoing.push(message(*group, number), &route, 0);

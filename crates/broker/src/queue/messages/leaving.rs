@@ -1,8 +1,9 @@
-//! Dead messages on their way to the dead-letter exchange.
+//! Messages on their way to other queues: to the dead-letter exchange, or from the schedule of an
+//! exchange.
 //!
-//! A message that died is neither ready nor out, and is still in the log: only the group that has
-//! it in its dead-letter queues settles it here. One that nobody takes stays, if dead-lettering is
-//! to be at least once, and is tried again.
+//! A message that leaves is neither ready nor out, and is still in the log: only the group that
+//! has it in its new queues settles it here. One that nobody takes stays, if it must not be lost,
+//! and is tried again.
 //!
 //! Invariants: `waiting` counts those that are not under way, and there is a time to try them again
 //! whenever there are any and none was taken to be tried.
@@ -12,18 +13,18 @@ use std::collections::BTreeMap;
 use super::{Messages, Slot};
 use crate::ids::{Seq, Timestamp};
 use crate::message::Message;
-use crate::queue::batch::DeathReason;
+use crate::queue::batch::Cause;
 
 /// How long what nobody takes waits for the next try.
 const RETRY_MS: u64 = 2_000;
 /// The same once somebody takes messages again.
 const RETRY_SOON_MS: u64 = 20;
 
-/// A dead message.
+/// A message that leaves.
 #[derive(Debug)]
 pub(in crate::queue) struct Leaving {
     pub(in crate::queue) slot: Slot,
-    pub(in crate::queue) reason: DeathReason,
+    pub(in crate::queue) cause: Cause,
     /// It may be spilled.
     pub(in crate::queue) spilled: bool,
     /// Somebody is about to publish it.
@@ -60,12 +61,12 @@ impl Departures {
 }
 
 impl Messages {
-    /// Notes a message as dead and under way. With `keeps`, the log gives it back should it have to
-    /// wait, so that memory need not hold it.
+    /// Notes a message as leaving and under way. With `keeps`, the log gives it back should it have
+    /// to wait, so that memory need not hold it.
     pub(in crate::queue) fn depart(
         &mut self,
         mut slot: Slot,
-        reason: DeathReason,
+        cause: Cause,
         spilled: bool,
         keeps: bool,
     ) {
@@ -75,16 +76,16 @@ impl Messages {
         self.slots += 1;
         self.out_resident += slot.resident();
         let seq = slot.seq;
-        let leaving = Leaving { slot, reason, spilled, under_way: true };
+        let leaving = Leaving { slot, cause, spilled, under_way: true };
         self.departures.all.insert(seq, leaving);
     }
 
-    /// Whether a message has died and not left.
+    /// Whether a message is about to leave.
     pub(in crate::queue) fn is_leaving(&self, seq: Seq) -> bool {
         self.departures.all.contains_key(&seq)
     }
 
-    /// Takes a dead message out for good.
+    /// Takes a message that was leaving out for good.
     pub(in crate::queue) fn leave(&mut self, seq: Seq, now: Timestamp) -> Option<Leaving> {
         let leaving = self.departures.all.remove(&seq)?;
         self.slots -= 1;
@@ -111,7 +112,7 @@ impl Messages {
         }
     }
 
-    /// Nobody took a dead message: it waits for another try.
+    /// Nobody took a message: it waits for another try.
     pub(in crate::queue) fn stay(&mut self, seq: Seq, now: Timestamp) {
         let Some(leaving) = self.departures.all.get_mut(&seq) else { return };
         if std::mem::take(&mut leaving.under_way) {
@@ -128,7 +129,7 @@ impl Messages {
         &mut self,
         now: Timestamp,
         max: usize,
-    ) -> Vec<(Seq, Option<Message>, DeathReason)> {
+    ) -> Vec<(Seq, Option<Message>, Cause)> {
         let mut retries = Vec::new();
         let departures = &mut self.departures;
         if departures.retry_at > now {
@@ -141,7 +142,7 @@ impl Messages {
                 departures.waiting -= 1;
                 departures.waiting_bytes -= leaving.slot.body_len();
                 departures.next = Seq(seq.0 + 1);
-                retries.push((*seq, leaving.slot.message().cloned(), leaving.reason));
+                retries.push((*seq, leaving.slot.message().cloned(), leaving.cause));
             }
             if !retries.is_empty() {
                 break;
@@ -156,12 +157,12 @@ impl Messages {
         self.departures.retry_at
     }
 
-    /// How many dead messages nobody takes, and the bytes of their bodies.
+    /// How many messages nobody takes, and the bytes of their bodies.
     pub(in crate::queue) fn waiting(&self) -> (usize, u64) {
         (self.departures.waiting, self.departures.waiting_bytes)
     }
 
-    /// How many messages have died and not left.
+    /// How many messages are leaving.
     pub(in crate::queue) fn leaving(&self) -> usize {
         self.departures.all.len()
     }

@@ -313,6 +313,9 @@ impl Messages {
         for out in self.unacked.values_mut().filter(|out| out.slot.durable) {
             self.out_resident -= out.slot.drop_body();
         }
+        for slot in self.resting.slots_mut().filter(|slot| slot.durable) {
+            self.out_resident -= slot.drop_body();
+        }
         true
     }
 

@@ -9,9 +9,7 @@ use crate::ids::Seq;
 impl Messages {
     /// Puts a message back that was just taken and not delivered.
     pub(in crate::queue) fn park(&mut self, slot: Slot) {
-        self.count_in(&slot);
-        self.note_late(&slot);
-        self.levels[0].put_back(slot);
+        self.restore(slot);
     }
 
     /// A message that was parked or came back; nothing if it has gone.

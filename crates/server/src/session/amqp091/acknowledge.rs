@@ -72,7 +72,7 @@ impl Channel {
             return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
         }
         let all = self.unacked.take_all();
-        self.let_go(link, &all, Settlement::Requeue);
+        self.let_go(link, &all, Settlement::Release);
         link.flush();
         self.answer(link, !answer, &Method::BasicRecoverOk {});
         Ok(())

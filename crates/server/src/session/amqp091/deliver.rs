@@ -75,14 +75,14 @@ impl Session {
     pub(super) fn deliver(&mut self, run: &[queue::Delivery]) {
         let Some(first) = run.first() else { return };
         let link = &mut self.link;
-        link.claimed += run.iter().map(|delivery| delivery.message.size()).sum::<usize>();
+        link.claimed += run.iter().map(|delivery| delivery.claimed).sum::<usize>();
         let Some(entry) = link.consumers.get(&first.consumer) else { return };
         let number = entry.channel;
         let open = self.channels.get_mut(&number).filter(|ch| ch.state == ChannelState::Open);
         let Some(channel) = open else {
             if let (false, Some(queue)) = (entry.no_ack, entry.queue.clone()) {
                 let seqs = run.iter().map(|delivery| delivery.seq);
-                link.settle(&queue, seqs, Settlement::Requeue);
+                link.settle(&queue, seqs, Settlement::Release);
             }
             return;
         };
@@ -140,7 +140,7 @@ impl Session {
         let mut ids: Vec<ConsumerId> = channel.consumers.values().copied().collect();
         ids.sort_unstable();
         for unacked in &unacked {
-            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Requeue);
+            self.link.settle(&unacked.queue, [unacked.seq], Settlement::Release);
         }
         // The consumers end first, so that what returns does not come back to them.
         for id in &ids {

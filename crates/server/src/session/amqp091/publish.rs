@@ -123,7 +123,8 @@ impl Channel {
             }
             PublishRefusal::Refused(refusal) => refusal,
         };
-        let input = RoutingInput { routing_key: &self.routing_key, extra_keys: &[], message: None };
+        let (routing_key, now) = (self.routing_key.as_str(), link.now);
+        let input = RoutingInput { routing_key, extra_keys: &[], message: None, now };
         match link.broker().route(&link.topology, &link.who, &self.exchange, &input) {
             Ok(_) => refusal.into(),
             Err(first) => first.into(),
@@ -204,8 +205,8 @@ impl Channel {
                 return Ok(route);
             }
         }
-        let input =
-            RoutingInput { routing_key: &self.routing_key, extra_keys, message: Some(message) };
+        let (routing_key, now) = (self.routing_key.as_str(), link.now);
+        let input = RoutingInput { routing_key, extra_keys, message: Some(message), now };
         let route = link.shared.broker.route(&link.topology, &link.who, &self.exchange, &input)?;
         let route = Arc::new(route);
         if route.cacheable {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_broker::broker::{Route, Transaction};
 use leveret_broker::message::Message;
-use leveret_broker::queue::Settlement;
+use leveret_broker::queue::{QueueHandle, Settlement};
 use leveret_wire::amqp091::method::Method;
 
 use super::channel::{Channel, Mode};
@@ -106,11 +106,11 @@ impl Channel {
     /// The queues of a route that still exist, or exist again under the same name.
     fn still_there(&self, link: &Link, route: &Route) -> Route {
         let vhost = link.topology.vhosts.get(&link.who.vhost);
-        let find = |name: &str| vhost.and_then(|vhost| vhost.queues.get(name)).cloned();
-        Route {
-            queues: route.queues.iter().filter_map(|queue| find(&queue.spec.name)).collect(),
-            cacheable: false,
-        }
+        let find = |queue: &Arc<QueueHandle>| vhost?.in_place_of(queue).cloned();
+        let mut route = route.clone();
+        route.queues = route.queues.iter().filter_map(find).collect();
+        route.cacheable = false;
+        route
     }
 
     pub(super) fn on_tx_rollback(&mut self, link: &mut Link) -> Outcome {

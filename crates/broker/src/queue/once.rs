@@ -1,0 +1,77 @@
+//! Deduplication by a queue: a publish of what it took before is confirmed, and not taken again.
+
+use super::{Batch, Publish, Queue, QueueHandle};
+use crate::deduplication::{Identity, Memory, read_back};
+use crate::definitions::Deduplication;
+use crate::ids::QueueId;
+use crate::log::{Log, RecoveredQueue};
+use crate::message::Message;
+
+impl Queue {
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let remembered = self.memory.as_ref().map_or(0, |memory| memory.bytes());
+        self.messages.bytes() + remembered
+    }
+}
+
+impl QueueHandle {
+    /// Where the log keeps what it remembers, if it has a place for that.
+    pub(crate) fn memory_id(&self) -> Option<QueueId> {
+        self.state().memory.as_ref()?.id()
+    }
+
+    /// Has what it remembers kept there.
+    pub(crate) fn remember_as(&self, id: QueueId) {
+        self.state().memory.get_or_insert_default().settle_in(id);
+    }
+
+    /// Gives a queue that was just made what the log kept of its memory; how many bytes that are.
+    pub(crate) fn recall(&self, log: &dyn Log, kept: &RecoveredQueue) -> u64 {
+        let mut state = self.state();
+        let memory = state.memory.get_or_insert_default();
+        memory.start_behind(kept.last_seq);
+        read_back(log, kept, |seq, record, expires_at| memory.restore(seq, record, expires_at));
+        memory.bytes()
+    }
+}
+
+impl Batch<'_> {
+    /// Puts a client's message at the end of the queue, unless the queue deduplicates and took the
+    /// same before: then nothing is done, and the batch is as durable as the first one.
+    pub fn publish_once(&mut self, message: Message) -> Publish {
+        match self.queue.settings.deduplication {
+            None => self.publish(message),
+            Some(limits) => self.deduplicate(message, limits),
+        }
+    }
+
+    /// Whether [`Self::publish_once`] would answer that there is no room.
+    pub(crate) fn refuses_once(&mut self, message: &Message) -> bool {
+        !self.queue.deleted && self.refuses(message) && !self.took(message)
+    }
+
+    fn took(&self, message: &Message) -> bool {
+        let Some(memory) = &self.queue.memory else { return false };
+        self.queue.settings.deduplication.is_some()
+            && Identity::of(message)
+                .is_some_and(|identity| memory.knows(&identity, self.context.now).is_some())
+    }
+
+    fn deduplicate(&mut self, message: Message, limits: Deduplication) -> Publish {
+        let identity = Identity::of(&message).filter(|_| !self.queue.deleted);
+        let Some(identity) = identity else { return self.publish(message) };
+        let now = self.context.now;
+        let memory = self.queue.memory.get_or_insert_with(|| Box::new(Memory::new(None)));
+        if let Some(position) = memory.knows(&identity, now) {
+            self.least = self.least.max(position);
+            return Publish::Accepted;
+        }
+        let durable = self.is_durable(&message);
+        let outcome = self.publish(message);
+        if let (Publish::Accepted, Some(memory)) = (outcome, &mut self.queue.memory) {
+            memory.remember(&identity, &limits, now, durable);
+        }
+        outcome
+    }
+}
