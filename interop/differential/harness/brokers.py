@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Exchange types that Leveret has and RabbitMQ has by these.
 PLUGINS = ("rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange",
            "rabbitmq_recent_history_exchange", "rabbitmq_sharding")
+# Taken over by both when they start: the policies that scenarios count on, by patterns of labels.
+DEFINITIONS = pathlib.Path(__file__).resolve().parents[1] / "definitions.json"
 
 
 class Broker:
@@ -30,10 +32,11 @@ class Broker:
         self.name = name
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"differential-{name}-"))
         self.directory.chmod(0o777)  # a packaged RabbitMQ changes to a user of its own
-        for file, text in (files or {}).items():
+        fill = {"DIR": str(self.directory)}
+        files = {file: text.format(**fill) for file, text in (files or {}).items()}
+        for file, text in (files | {"definitions.json": DEFINITIONS.read_text()}).items():
             (self.directory / file).write_text(text)
             (self.directory / file).chmod(0o666)
-        fill = {"DIR": str(self.directory)}
         self.log = self.directory / "output.log"
         self.process = subprocess.Popen(
             [part.format(**fill) for part in command],
@@ -81,7 +84,8 @@ def start_leveret() -> Broker:
     off = [part for kind in ("management", "metrics") for part in (f"--{kind}-listen", "none")]
     broker = Broker(
         "leveret",
-        [binary, "server", "--amqp-listen", "127.0.0.1:0", "--data-dir", "{DIR}/data", *off], {})
+        [binary, "server", "--amqp-listen", "127.0.0.1:0", "--data-dir", "{DIR}/data",
+         "--load-definitions", "{DIR}/definitions.json", *off], {})
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -111,9 +115,12 @@ def start_rabbitmq() -> Broker:
         "RABBITMQ_LOG_BASE": "{DIR}/log",
         "RABBITMQ_PID_FILE": "{DIR}/pid",
         "RABBITMQ_ENABLED_PLUGINS_FILE": "{DIR}/enabled-plugins",
-        "RABBITMQ_CONFIG_FILE": "{DIR}/no-configuration",
+        "RABBITMQ_CONFIG_FILE": "{DIR}/rabbitmq.conf",
         "RABBITMQ_CONF_ENV_FILE": "{DIR}/no-environment",
-    }, {"enabled-plugins": f"[{','.join(PLUGINS)}].\n"})
+    }, {
+        "enabled-plugins": f"[{','.join(PLUGINS)}].\n",
+        "rabbitmq.conf": "load_definitions = {DIR}/definitions.json\n",
+    })
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _greets(port):
         if broker.has_died() or time.monotonic() > deadline:

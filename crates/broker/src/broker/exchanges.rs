@@ -24,10 +24,15 @@ pub struct ExchangeRequest<'a> {
     pub arguments: FieldTable,
 }
 
+/// A type as RabbitMQ prints it: in quotes of its own with anything but letters in it.
+fn as_atom(kind: &str) -> String {
+    if kind.contains('-') { format!("'{kind}'") } else { kind.to_owned() }
+}
+
 fn check_same(found: &Exchange, wanted: &ExchangeSpec, vhost: &str) -> Result<(), Refusal> {
     let current = &found.spec;
     let resource = Resource::Exchange(&current.name, vhost);
-    check_flag("type", resource, wanted.kind.name(), current.kind.name())?;
+    check_flag("type", resource, as_atom(wanted.kind.name()), as_atom(current.kind.name()))?;
     check_flag("durable", resource, wanted.durable, current.durable)?;
     check_flag("auto_delete", resource, wanted.auto_delete, current.auto_delete)?;
     check_flag("internal", resource, wanted.internal, current.internal)?;

@@ -52,9 +52,11 @@ impl Broker {
     pub fn reply(&self, token: &str, message: Message) -> bool {
         let by_token = self.replies.by_token.read().unwrap_or_else(PoisonError::into_inner);
         let Some(requester) = by_token.get(token) else { return false };
-        if requester.outlet.reserve(message.size()) {
+        let claimed = message.size();
+        if requester.outlet.reserve(claimed) {
             let consumer = requester.consumer;
-            let delivery = Delivery { consumer, seq: Seq(0), redelivered: false, message };
+            let (seq, redelivered) = (Seq(0), false);
+            let delivery = Delivery { consumer, seq, redelivered, message, claimed };
             requester.outlet.deliver(&mut vec![delivery]);
         }
         true

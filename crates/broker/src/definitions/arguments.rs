@@ -59,8 +59,9 @@ const NOT_CLASSIC: [&str; 8] = [
 ];
 
 /// Known arguments that a quorum queue does not take.
-const NOT_QUORUM: [&str; 6] = [
+const NOT_QUORUM: [&str; 7] = [
     "x-max-priority",
+    "x-queue-master-locator",
     "x-queue-mode",
     "x-queue-version",
     "x-max-age",
@@ -228,6 +229,9 @@ impl Reader<'_> {
                 return Err(self.foreign(name, kind));
             }
         }
+        // They have no effect, but a wrong value is a mistake.
+        self.natural("x-max-in-memory-length")?;
+        self.natural("x-max-in-memory-bytes")?;
         Ok(())
     }
 

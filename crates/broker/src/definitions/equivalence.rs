@@ -61,7 +61,11 @@ fn queue_type(value: Option<&FieldValue>) -> &[u8] {
 /// RabbitMQ names the types only where one side has no value.
 fn describe(received: Option<&FieldValue>, current: Option<&FieldValue>) -> String {
     if let (Some(received), Some(current)) = (received, current) {
-        return format!("received '{}' but current is '{}'", show(received), show(current));
+        let side = |value: &FieldValue| match value {
+            FieldValue::Void => "none".to_owned(),
+            value => format!("'{}'", show(value)),
+        };
+        return format!("received {} but current is {}", side(received), side(current));
     }
     let side = |value: Option<&FieldValue>| match value {
         None => "none".to_owned(),

@@ -6,6 +6,7 @@
 mod builder;
 mod death;
 mod delay;
+mod delivery_count;
 mod filter;
 mod headers;
 

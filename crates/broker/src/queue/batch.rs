@@ -348,10 +348,15 @@ impl<'a> Batch<'a> {
         let slot = self.queue.messages.pop()?;
         // What the head held back may be due.
         self.expire();
+        let message = slot.message()?;
+        let message = match self.queue.settings.quorum {
+            true => message.with_delivery_count(slot.returns),
+            false => message.clone(),
+        };
         let got = Got {
             seq: slot.seq,
             redelivered: slot.was_out(),
-            message: slot.message()?.clone(),
+            message,
             remaining: self.queue.messages.ready(),
             position: Position::START,
         };
@@ -495,6 +500,8 @@ impl<'a> Batch<'a> {
 
     pub(super) fn give(&mut self, turn: Turn, slot: Slot) {
         let (seq, redelivered, consumer) = (slot.seq, slot.was_out(), turn.consumer);
+        // A get always tells the count, a consumer only that of a message that came back.
+        let count = (slot.returns > 0 && self.queue.settings.quorum).then_some(slot.returns);
         let message = if turn.no_ack {
             self.forget(&slot);
             slot.body
@@ -504,8 +511,13 @@ impl<'a> Batch<'a> {
             body
         };
         // What is popped is in memory.
-        if let Body::Here(message) = message {
-            self.queue.consumers.give(turn, Delivery { consumer, seq, redelivered, message });
+        if let Body::Here(mut message) = message {
+            let claimed = message.size();
+            if let Some(count) = count {
+                message = message.with_delivery_count(count);
+            }
+            let delivery = Delivery { consumer, seq, redelivered, message, claimed };
+            self.queue.consumers.give(turn, delivery);
         }
     }
 }

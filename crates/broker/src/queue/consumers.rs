@@ -22,6 +22,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// The message.
     pub message: Message,
+    /// The room that was reserved for it, in bytes: what is to be released.
+    pub claimed: usize,
 }
 
 /// A connection, as a queue sees it: a bounded place for deliveries.

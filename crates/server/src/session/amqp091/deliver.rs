@@ -75,7 +75,7 @@ impl Session {
     pub(super) fn deliver(&mut self, run: &[queue::Delivery]) {
         let Some(first) = run.first() else { return };
         let link = &mut self.link;
-        link.claimed += run.iter().map(|delivery| delivery.message.size()).sum::<usize>();
+        link.claimed += run.iter().map(|delivery| delivery.claimed).sum::<usize>();
         let Some(entry) = link.consumers.get(&first.consumer) else { return };
         let number = entry.channel;
         let open = self.channels.get_mut(&number).filter(|ch| ch.state == ChannelState::Open);
