@@ -4,6 +4,7 @@
 mod browsing;
 mod dead_letters;
 mod exchange_types;
+mod model;
 mod policies;
 
 use std::sync::Mutex;
