@@ -4,6 +4,7 @@ use std::sync::MutexGuard;
 
 use super::consumers::Turn;
 use super::entries::Entries;
+use super::expiry::HEADS_MAX;
 use super::messages::{Body, Head, Messages, Slot};
 use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
@@ -97,6 +98,8 @@ pub struct Batch<'a> {
     pub(super) stalled: bool,
     /// What is published leaves another queue in the same group of the log.
     pub(super) moved: bool,
+    /// How many messages may still expire at the heads.
+    pub(super) expiries_left: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -112,6 +115,7 @@ impl<'a> Batch<'a> {
             least: Position::START,
             stalled: false,
             moved: false,
+            expiries_left: HEADS_MAX,
             handle,
             queue,
             context,
@@ -315,7 +319,7 @@ impl<'a> Batch<'a> {
     /// Takes the next message for a `basic.get`.
     pub fn get(&mut self, no_ack: bool) -> Option<Got> {
         self.touch();
-        self.expire();
+        self.expire_whole();
         while matches!(self.queue.messages.head(), Head::Away(_)) {
             if !self.load_now() {
                 return None;
@@ -352,7 +356,7 @@ impl<'a> Batch<'a> {
 
     /// Drops all ready messages; how many.
     pub fn purge(&mut self) -> usize {
-        self.expire();
+        self.expire_whole();
         let purged = self.queue.messages.ready();
         let spilled = self.queue.messages.has_spilled();
         let (slots, ranges) = self.queue.messages.take_ready();
@@ -439,6 +443,9 @@ impl<'a> Batch<'a> {
         loop {
             // What expired behind a message that lasted longer is at the head only now.
             if self.queue.messages.next_expiry() < self.context.now {
+                if self.expiries_left == 0 {
+                    return;
+                }
                 self.expire();
                 continue;
             }
