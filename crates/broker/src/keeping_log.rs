@@ -157,6 +157,17 @@ impl KeepingLog {
         self.state().kept.queues.values().map(|queue| queue.messages.len()).sum()
     }
 
+    /// The durable messages of a queue, with their levels and how often they came back.
+    pub(crate) fn contents(&self, queue: QueueId) -> Vec<(Seq, u8, Message, u32)> {
+        let state = self.state();
+        let Some(queue) = state.kept.queues.get(&queue) else { return Vec::new() };
+        let messages = queue.messages.iter().map(|(seq, (level, message, _))| {
+            let returns = queue.returns.get(seq).copied().unwrap_or(0);
+            (*seq, *level, message.clone(), returns)
+        });
+        messages.collect()
+    }
+
     /// Makes the message at a place unreadable.
     pub(crate) fn damage(&self, seq: Seq) {
         self.state().damaged.insert(seq);

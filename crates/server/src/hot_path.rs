@@ -7,8 +7,10 @@
 use std::sync::Arc;
 
 use leveret_broker::broker::Broker;
+use leveret_broker::definitions::{PolicyKind, PolicyRequest};
 use leveret_broker::ids::Timestamp;
 use leveret_broker::log::Recovered;
+use leveret_broker::message::FieldTable;
 
 use crate::durable::StoreLog;
 use crate::net::mailbox::Mailbox;
@@ -40,6 +42,14 @@ impl World {
         crate::add_defaults(&broker, &options);
         broker.set_memory_budget(options.memory_high_watermark_bytes);
         Self { shared: Arc::new(Shared::new(broker, options)) }
+    }
+
+    /// Puts a policy for the queues that match its name, which must be valid.
+    pub fn put_policy(&self, name: &str, definition: &FieldTable) {
+        let definition = definition.clone();
+        let request = PolicyRequest { pattern: name, apply_to: "queues", definition, priority: 0 };
+        let put = self.shared.broker.put_policy(PolicyKind::Policy, "/", name, &request, NOW);
+        assert!(put.is_ok(), "{put:?}");
     }
 
     /// A connection that was just accepted.

@@ -219,6 +219,11 @@ async fn keep_time(shared: Arc<Shared>) {
     shared.broker.on_alarm_change(move || waker.notify_one());
     loop {
         match shared.broker.next_alarm() {
+            Some(at) if at <= clock::now() => {
+                // There may be more at once: no timer, which is a millisecond, but others' turn.
+                shared.broker.tick(clock::now());
+                tokio::task::yield_now().await;
+            }
             Some(at) => {
                 tokio::select! {
                     () = sleep(clock::until(at)) => shared.broker.tick(clock::now()),

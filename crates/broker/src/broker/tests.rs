@@ -5,6 +5,7 @@ mod browsing;
 mod dead_letters;
 mod delayed;
 mod exchange_types;
+mod model;
 mod once;
 mod policies;
 mod retries;

@@ -4,6 +4,7 @@ use std::sync::MutexGuard;
 
 use super::consumers::Turn;
 use super::entries::Entries;
+use super::expiry::HEADS_MAX;
 use super::messages::{Body, Head, Messages, Slot};
 use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
@@ -108,6 +109,8 @@ pub struct Batch<'a> {
     pub(super) stalled: bool,
     /// What is published leaves another queue in the same group of the log.
     pub(super) moved: bool,
+    /// How many messages may still expire at the heads.
+    pub(super) expiries_left: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -123,6 +126,7 @@ impl<'a> Batch<'a> {
             least: Position::START,
             stalled: false,
             moved: false,
+            expiries_left: HEADS_MAX,
             handle,
             queue,
             context,
@@ -335,7 +339,7 @@ impl<'a> Batch<'a> {
     /// Takes the next message for a `basic.get`.
     pub fn get(&mut self, no_ack: bool) -> Option<Got> {
         self.touch();
-        self.expire();
+        self.expire_whole();
         while matches!(self.queue.messages.head(), Head::Away(_)) {
             if !self.load_now() {
                 return None;
@@ -377,7 +381,7 @@ impl<'a> Batch<'a> {
 
     /// Drops all messages that are ready, or rest before they are again; how many.
     pub fn purge(&mut self) -> usize {
-        self.expire();
+        self.expire_whole();
         let purged = self.queue.messages.ready() + self.queue.messages.resting().0;
         while let Some(slot) = self.queue.messages.pop_resting() {
             self.forget(&slot);
@@ -474,6 +478,9 @@ impl<'a> Batch<'a> {
         loop {
             // What expired behind a message that lasted longer is at the head only now.
             if self.queue.messages.next_expiry() < self.context.now {
+                if self.expiries_left == 0 {
+                    return;
+                }
                 self.expire();
                 continue;
             }

@@ -9,21 +9,38 @@ use crate::log::SeqRange;
 
 /// How many messages that expire behind others are taken under one lock.
 const LATE_MAX: usize = 4096;
+/// How many may expire at the heads in one batch: what is left is due at once, by the alarm, so
+/// that others get to the queue too, and the dead are seen to before there are more.
+pub(super) const HEADS_MAX: usize = 4096;
 
 impl Batch<'_> {
-    /// Drops what has expired at the head. What rests comes back first, so that all is in order.
+    /// Drops what has expired at the head; if that is very much, a part of it, unless it is
+    /// [`Self::expire_whole`]. What rests comes back first, so that all is in order.
     pub fn expire(&mut self) {
         self.wake();
         if self.queue.messages.next_expiry() > self.context.now {
             return;
         }
-        while let Some(slot) = self.queue.messages.pop_expired(self.context.now) {
+        if self.handle.is_schedule() {
+            // What is due together leaves together, so that it can be put in order.
+            self.expiries_left = usize::MAX;
+        }
+        while self.expiries_left > 0
+            && let Some(slot) = self.queue.messages.pop_expired(self.context.now)
+        {
+            self.expiries_left -= 1;
             self.bury(slot, DeathReason::Expired);
         }
         if self.handle.is_schedule() {
-            // What is due together leaves together, so that it can be put in order.
             self.expire_late();
         }
+    }
+
+    /// Drops all that has expired at the head, now and later in the batch: for who must see what is
+    /// behind.
+    pub(super) fn expire_whole(&mut self) {
+        self.expiries_left = usize::MAX;
+        self.expire();
     }
 
     /// Drops what has expired, at the head and behind it; if that is very much, a part of it: the

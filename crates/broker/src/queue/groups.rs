@@ -194,6 +194,9 @@ impl Batch<'_> {
     pub(super) fn dispatch_groups(&mut self, groups: &mut Groups) {
         loop {
             if self.queue.messages.next_expiry() < self.context.now {
+                if self.expiries_left == 0 {
+                    return;
+                }
                 self.expire();
                 continue;
             }

@@ -158,6 +158,12 @@ impl QueueHandle {
         self.spec.durable && self.spec.owner.is_none()
     }
 
+    /// Checks what always holds for its messages.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        self.state().messages.check();
+    }
+
     fn state(&self) -> MutexGuard<'_, Queue> {
         // A panic under the lock is a bug; the queue is still the best state there is.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -105,7 +105,7 @@ fn read(
 
 /// Which confirms have come, in whatever order.
 #[derive(Debug, Default)]
-struct Settled {
+pub struct Settled {
     /// All up to this number are settled.
     base: u64,
     /// Those after.
@@ -114,7 +114,13 @@ struct Settled {
 }
 
 impl Settled {
-    fn settle(&mut self, tag: u64, multiple: bool) {
+    /// How many are settled.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// A confirm has come.
+    pub fn settle(&mut self, tag: u64, multiple: bool) {
         let Some(reach) = tag.checked_sub(self.base).map(|reach| reach as usize) else { return };
         if self.marks.len() < reach {
             self.marks.resize(reach, false);

@@ -3,7 +3,8 @@
 //!
 //! `bench/compare.py` has connections that idle, queues that hold one message, churn, a topic
 //! exchange with many bindings, and messages through NATS. `bench/storage.py` has numbered messages
-//! into a queue and out of it in order, many declarations, a fan-out, and the first confirm.
+//! into a queue and out of it in order, many declarations, a fan-out, and the first confirm. `expire`
+//! is for whoever works on times to live (docs/performance.md).
 
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
@@ -12,6 +13,7 @@ mod churn;
 mod declare;
 mod delayed;
 mod drain;
+mod expire;
 mod fill;
 mod hold;
 mod nats;
@@ -43,6 +45,8 @@ enum Load {
     Fill(backlog::Amount),
     /// Takes them out again and checks their order; a line a tenth.
     Drain(backlog::Amount),
+    /// Publishes messages with times to live of their own, and tells how late they expire.
+    Expire(expire::Expire),
     /// Tells how many messages a queue has, by passive declare.
     Count(backlog::Target),
     /// Publishes messages that are due later, and tells how late they come.
@@ -64,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Load::Nats(load) => nats::run(&load),
         Load::Fill(amount) => fill::run(&amount),
         Load::Drain(amount) => drain::run(&amount),
+        Load::Expire(expire) => expire::run(&expire),
         Load::Count(target) => single::count(&target),
         Load::Delayed(load) => delayed::run(&load),
         Load::Declare(declaration) => declare::run(&declaration),

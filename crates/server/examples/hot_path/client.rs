@@ -6,7 +6,7 @@ use leveret_wire::amqp091::PROTOCOL_HEADER;
 use leveret_wire::amqp091::frame::{Decoder, Event};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::properties::BasicProperties;
-use leveret_wire::amqp091::table::Table;
+use leveret_wire::amqp091::table::{FieldTable, Table};
 
 /// The largest frame, in bytes.
 const FRAME_MAX: u32 = 131_072;
@@ -62,9 +62,10 @@ impl Client {
         assert!(!refused, "{} was answered by {last:?}", method.name());
     }
 
-    pub fn declare_queue(&mut self, queue: &str, durable: bool) {
+    pub fn declare_queue(&mut self, queue: &str, durable: bool, arguments: &FieldTable) {
         let (passive, exclusive, auto_delete, no_wait) = (false, false, false, false);
-        let arguments = Table::EMPTY;
+        let content = arguments.to_content();
+        let arguments = Table::parse(&content).expect("it was encoded just now");
         self.call(
             1,
             &Method::QueueDeclare {
@@ -109,18 +110,21 @@ impl Client {
     }
 }
 
-/// Appends a publish on channel 1. A content type and a delivery mode are what nearly all clients
-/// send.
-pub fn publish(out: &mut Vec<u8>, to: (&str, &str), persistent: bool, body: &[u8]) {
-    let properties = BasicProperties {
-        content_type: Some("text/plain".into()),
-        delivery_mode: Some(if persistent { 2 } else { 1 }),
-        ..BasicProperties::default()
-    };
+/// Appends a publish on channel 1.
+pub fn publish(out: &mut Vec<u8>, to: (&str, &str), properties: BasicProperties, body: &[u8]) {
     let (exchange, routing_key) = to;
     Publish { exchange, routing_key, mandatory: false, properties, body }.encode(
         Channel(1),
         FRAME_MAX,
         out,
     );
+}
+
+/// A content type and a delivery mode are what nearly all clients send.
+pub fn properties(persistent: bool) -> BasicProperties {
+    BasicProperties {
+        content_type: Some("text/plain".into()),
+        delivery_mode: Some(if persistent { 2 } else { 1 }),
+        ..BasicProperties::default()
+    }
 }

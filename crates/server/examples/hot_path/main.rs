@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 mod client;
+mod feature;
 mod null_disk;
 mod scenario;
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use leveret_server::durable::StoreLog;
 use leveret_server::hot_path::World;
 use leveret_store::{Committed, Options, Store};
-use leveret_wire::amqp091::frame::write_ack;
+use leveret_wire::amqp091::frame::{write_ack, write_nack};
 
-use crate::client::{Client, publish};
+use crate::client::{Client, properties, publish};
+use crate::feature::Feature;
 use crate::null_disk::NullDisk;
 
 /// Messages of one read, and deliveries of one acknowledgement.
@@ -46,18 +47,26 @@ pub struct Scenario {
     body_len: usize,
     route: Route,
     promise: Promise,
+    feature: Feature,
 }
 
 const fn scenario(name: &'static str, body_len: usize, promise: Promise) -> Scenario {
-    Scenario { name, messages: 20_000, body_len, route: Route::One, promise }
+    let feature = Feature::None;
+    Scenario { name, messages: 20_000, body_len, route: Route::One, promise, feature }
 }
 
 const fn routing(name: &'static str, messages: usize, route: Route) -> Scenario {
-    Scenario { name, messages, body_len: 24, route, promise: Promise::None }
+    let (promise, feature) = (Promise::None, Feature::None);
+    Scenario { name, messages, body_len: 24, route, promise, feature }
+}
+
+/// As `confirmed-24`, with something that few use.
+const fn using(name: &'static str, feature: Feature) -> Scenario {
+    Scenario { feature, ..scenario(name, 24, Promise::Settled) }
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 8] = [
+pub const SCENARIOS: [Scenario; 16] = [
     scenario("transient-24", 24, Promise::None),
     scenario("transient-1024", 1024, Promise::None),
     scenario("confirmed-24", 24, Promise::Settled),
@@ -66,6 +75,14 @@ pub const SCENARIOS: [Scenario; 8] = [
     scenario("durable-1024", 1024, Promise::Durable),
     routing("topic-10000", 20_000, Route::Topic),
     routing("fanout-100", 1_000, Route::Fanout),
+    using("used-queue-ttl", Feature::QueueTtl),
+    using("used-message-ttl", Feature::MessageTtl),
+    using("used-max-length", Feature::MaxLength),
+    using("used-drop-head", Feature::DropHead),
+    using("used-priority", Feature::Priority),
+    using("used-dead-letter", Feature::DeadLetter),
+    using("used-groups", Feature::Groups),
+    using("used-policies", Feature::Policies),
 ];
 
 impl Scenario {
@@ -79,7 +96,30 @@ impl Scenario {
 
     /// Deliveries of one message.
     fn copies(&self) -> usize {
-        if self.route == Route::Fanout { QUEUES } else { 1 }
+        match self.feature {
+            Feature::DropHead => 0,
+            Feature::DeadLetter => 2,
+            _ if self.route == Route::Fanout => QUEUES,
+            _ => 1,
+        }
+    }
+
+    fn queues(&self) -> usize {
+        match self.feature {
+            Feature::DeadLetter => 2,
+            _ if self.route == Route::One => 1,
+            _ => QUEUES,
+        }
+    }
+
+    /// Their queues are given to them in turns.
+    fn consumers(&self) -> usize {
+        match self.feature {
+            Feature::DropHead => 0,
+            Feature::DeadLetter => 2,
+            _ if self.route == Route::Fanout => 10,
+            _ => 1,
+        }
     }
 
     /// What the publisher sends, in reads.
@@ -97,7 +137,9 @@ impl Scenario {
                     Route::Topic => ("amq.topic", key.as_str()),
                     Route::Fanout => ("amq.fanout", ""),
                 };
-                publish(&mut bytes, to, persistent, &body);
+                let mut properties = properties(persistent);
+                self.feature.mark(&mut properties, *number);
+                publish(&mut bytes, to, properties, &body);
             }
             bytes
         };
@@ -113,6 +155,7 @@ pub struct Stage {
     reads: Vec<Vec<u8>>,
     settles: bool,
     durable: bool,
+    feature: Feature,
     /// Deliveries that were acknowledged.
     acked: u64,
     /// Empty between turns; keeps its memory.
@@ -133,35 +176,35 @@ impl Stage {
             .expect("an empty directory opens");
         let store = Arc::clone(opened.log.store());
         let world = World::new(opened.log, opened.recovered);
+        let feature = scenario.feature;
+        feature.policies().into_iter().for_each(|(name, policy)| world.put_policy(&name, &policy));
         let client = || {
             let store = Arc::clone(&store);
             Client::open(&world, move || commit_all(&store))
         };
         let settles = scenario.promise != Promise::None;
-        let durable = scenario.promise == Promise::Durable;
         let mut publisher = client();
         if settles {
             publisher.select_confirms();
         }
-        let queues = if scenario.route == Route::One { 1 } else { QUEUES };
-        let count = if scenario.route == Route::Fanout { 10 } else { 1 };
-        let mut consumers: Vec<Client> = (0..count).map(|_| client()).collect();
-        for queue in 0..queues {
-            let name = format!("q{queue}");
-            publisher.declare_queue(&name, durable);
-            bind(&mut publisher, scenario.route, queue, &name);
-            let consumer = &mut consumers[queue % count];
-            if settles {
-                consumer.limit_prefetch(BATCH as u16 * 4);
-            }
-            consumer.consume(&name, !settles);
-        }
+        let mut consumers: Vec<Client> = (0..scenario.consumers()).map(|_| client()).collect();
+        set_up(scenario, &mut publisher, &mut consumers);
         commit_all(&store);
         let delivered = BATCH * scenario.copies() * scenario.body_len;
         let expected = (if settles { 21 } else { 0 }, delivered);
-        let reads = scenario.reads();
-        let (acked, ack, written) = (0, Vec::new(), (0, 0));
-        Self { store, publisher, consumers, reads, settles, durable, acked, ack, written, expected }
+        Self {
+            publisher,
+            consumers,
+            reads: scenario.reads(),
+            settles,
+            durable: scenario.promise == Promise::Durable,
+            feature,
+            acked: 0,
+            ack: Vec::new(),
+            written: (0, 0),
+            expected,
+            store,
+        }
     }
 
     /// The publisher sends a read, the log is committed, the consumers take and acknowledge what
@@ -172,12 +215,16 @@ impl Stage {
         if self.durable {
             commit_all(&self.store);
         }
-        for consumer in &mut self.consumers {
+        self.acked += BATCH as u64;
+        for (index, consumer) in self.consumers.iter_mut().enumerate() {
             self.written.1 += consumer.peer.write();
             if self.settles {
-                self.acked += BATCH as u64;
                 self.ack.clear();
-                write_ack(&mut self.ack, 1, self.acked, true);
+                if self.feature == Feature::DeadLetter && index == 0 {
+                    write_nack(&mut self.ack, 1, self.acked, true, false);
+                } else {
+                    write_ack(&mut self.ack, 1, self.acked, true);
+                }
                 consumer.peer.receive(&self.ack);
             }
         }
@@ -191,6 +238,26 @@ impl Stage {
         assert!(delivered >= turns * self.expected.1, "messages were delivered: {delivered}");
         let answers: usize = self.consumers.iter_mut().map(|one| one.peer.write()).sum();
         assert_eq!(answers, 0, "nothing is left, and nobody was thrown out");
+    }
+}
+
+/// Declares the queues and consumes them.
+fn set_up(scenario: &Scenario, publisher: &mut Client, consumers: &mut [Client]) {
+    let settles = scenario.promise != Promise::None;
+    let count = consumers.len();
+    for queue in 0..scenario.queues() {
+        let name = format!("q{queue}");
+        let arguments = scenario.feature.arguments(queue);
+        publisher.declare_queue(&name, scenario.promise == Promise::Durable, &arguments);
+        bind(publisher, scenario.route, queue, &name);
+        if count == 0 {
+            continue;
+        }
+        let consumer = &mut consumers[queue % count];
+        if settles {
+            consumer.limit_prefetch(BATCH as u16 * 4);
+        }
+        consumer.consume(&name, !settles);
     }
 }
 

@@ -255,7 +255,7 @@ fn groups_spread_and_pass_each_other() {
 fn no_more_than_a_bound_is_passed() {
     let mut world = World::new();
     world.consume(1);
-    world.publish(&vec![Some(1); 3]);
+    world.publish(&[Some(1); 3]);
     let owner = world.out.values().next().unwrap().0;
     // Somebody with room, whose groups come behind very many of the other one.
     world.consume(1);

@@ -1,16 +1,24 @@
 //! Messages that expire before one that stands in front of them: the look at a queue's heads would
 //! find them late.
 //!
-//! Who pays: an entry of some 24 bytes (and the tree's own) for each such message. A queue whose
-//! messages expire in the order in which they came has none, nor has one without times to live.
-//! Invariant: each entry is of a ready message, or of a place that the log turned out not to have.
+//! They stand in buckets by time, each in the order of their places: messages come in that order,
+//! and go in it, so that a message of ten million costs a look at one bucket, not at a tree of all.
+//!
+//! Who pays: an entry of 16 bytes for each such message, and some more for each bucket. A queue
+//! whose messages expire in the order in which they came has none, nor has one without times to
+//! live. Invariant: each entry is of a ready message, or of a place that the log turned out not to
+//! have; no bucket is empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::ids::{Seq, Timestamp};
 
 /// The memory of an entry.
-const ENTRY_BYTES: u64 = 32;
+const ENTRY_BYTES: u64 = size_of::<Entry>() as u64;
+/// The memory of a bucket beside its entries.
+const BUCKET_BYTES: u64 = 64;
+/// A bucket has what expires within so many milliseconds.
+const BUCKET_MS: u64 = 16;
 /// With so few entries each is looked at when it is due.
 const FEW: usize = 64;
 /// Otherwise those that are due within so many milliseconds are taken together.
@@ -25,56 +33,145 @@ pub(crate) struct Place {
     pub(crate) body_len: u64,
 }
 
+#[derive(Debug)]
+struct Entry {
+    seq: Seq,
+    body_len: u32,
+    /// Milliseconds since the bucket's beginning.
+    offset: u32,
+}
+
+/// What expires at about the same time, by place.
+#[derive(Debug)]
+struct Bucket {
+    entries: VecDeque<Entry>,
+    /// Nothing in it expires before this.
+    first: Timestamp,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Late {
-    /// With the length of the body.
-    entries: BTreeMap<(Timestamp, Seq), u32>,
+    /// By time, in units of [`BUCKET_MS`].
+    buckets: BTreeMap<u64, Bucket>,
+    /// Entries of all of them.
+    len: usize,
     /// When all that was due was taken for the last time.
     taken_at: Timestamp,
 }
 
+fn expiry(bucket: u64, entry: &Entry) -> Timestamp {
+    Timestamp(bucket * BUCKET_MS + u64::from(entry.offset))
+}
+
+impl Bucket {
+    fn position(&self, seq: Seq) -> Result<usize, usize> {
+        match self.entries.back() {
+            // Mostly it is the last one that came.
+            Some(last) if last.seq < seq => Err(self.entries.len()),
+            _ => self.entries.binary_search_by_key(&seq, |entry| entry.seq),
+        }
+    }
+
+    /// When the first of them expires.
+    fn earliest(&self, bucket: u64) -> Timestamp {
+        let all = self.entries.iter().map(|entry| expiry(bucket, entry));
+        all.min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// Moves what is due to `places`, `max` at most.
+    fn take_due(&mut self, bucket: u64, now: Timestamp, max: usize, places: &mut Vec<Place>) {
+        let place = |entry: &Entry| Place {
+            seq: entry.seq,
+            expires_at: expiry(bucket, entry),
+            body_len: entry.body_len.into(),
+        };
+        if (bucket * BUCKET_MS).saturating_add(BUCKET_MS) <= now.0 {
+            let count = self.entries.len().min(max);
+            places.extend(self.entries.drain(..count).map(|entry| place(&entry)));
+            return;
+        }
+        let mut left = max;
+        self.entries.retain(|entry| {
+            let due = left > 0 && expiry(bucket, entry) <= now;
+            if due {
+                left -= 1;
+                places.push(place(entry));
+            }
+            !due
+        });
+        self.first = self.earliest(bucket);
+    }
+}
+
 impl Late {
     pub(super) fn bytes(&self) -> u64 {
-        self.entries.len() as u64 * ENTRY_BYTES
+        self.len as u64 * ENTRY_BYTES + self.buckets.len() as u64 * BUCKET_BYTES
     }
 
     pub(super) fn insert(&mut self, place: Place) {
-        let body_len = u32::try_from(place.body_len).unwrap_or(u32::MAX);
-        self.entries.insert((place.expires_at, place.seq), body_len);
+        let Place { seq, expires_at, body_len } = place;
+        let bucket = self
+            .buckets
+            .entry(expires_at.0 / BUCKET_MS)
+            .or_insert_with(|| Bucket { entries: VecDeque::new(), first: expires_at });
+        let Err(at) = bucket.position(seq) else { return };
+        let body_len = u32::try_from(body_len).unwrap_or(u32::MAX);
+        let offset = (expires_at.0 % BUCKET_MS) as u32;
+        bucket.entries.insert(at, Entry { seq, body_len, offset });
+        bucket.first = bucket.first.min(expires_at);
+        self.len += 1;
     }
 
     pub(super) fn remove(&mut self, expires_at: Timestamp, seq: Seq) {
-        if !self.entries.is_empty() {
-            self.entries.remove(&(expires_at, seq));
+        if self.len == 0 {
+            return;
+        }
+        let number = expires_at.0 / BUCKET_MS;
+        let Some(bucket) = self.buckets.get_mut(&number) else { return };
+        let Ok(at) = bucket.position(seq) else { return };
+        bucket.entries.remove(at);
+        self.len -= 1;
+        if bucket.entries.is_empty() {
+            self.buckets.remove(&number);
         }
     }
 
     pub(super) fn clear(&mut self) {
-        if !self.entries.is_empty() {
-            self.entries.clear();
+        if self.len > 0 {
+            self.buckets.clear();
+            self.len = 0;
         }
     }
 
     /// When [`Self::take_due`] is to be called.
     pub(super) fn next(&self) -> Timestamp {
-        let Some(((at, _), _)) = self.entries.first_key_value() else { return Timestamp::NEVER };
-        if self.entries.len() <= FEW { *at } else { self.taken_at.after(TOGETHER_MS).max(*at) }
+        let Some((number, bucket)) = self.buckets.first_key_value() else {
+            return Timestamp::NEVER;
+        };
+        if self.len <= FEW {
+            return bucket.earliest(*number);
+        }
+        self.taken_at.after(TOGETHER_MS).max(bucket.first)
     }
 
     /// Takes what is due at `now`, but `max` entries at most, ordered by place.
     pub(super) fn take_due(&mut self, now: Timestamp, max: usize) -> Vec<Place> {
         let mut places = Vec::new();
-        while let Some(first) = self.entries.first_entry() {
-            let (expires_at, seq) = *first.key();
-            if expires_at > now {
+        while let Some(mut first) = self.buckets.first_entry() {
+            let number = *first.key();
+            if first.get().first > now || number * BUCKET_MS > now.0 {
                 self.taken_at = now;
                 break;
             }
-            if places.len() == max {
+            let before = places.len();
+            if before == max {
                 break;
             }
-            let body_len = u64::from(first.remove());
-            places.push(Place { seq, expires_at, body_len });
+            first.get_mut().take_due(number, now, max - before, &mut places);
+            self.len -= places.len() - before;
+            if first.get().entries.is_empty() {
+                first.remove();
+            }
         }
         places.sort_unstable_by_key(|place| place.seq);
         places
@@ -82,6 +179,14 @@ impl Late {
 
     #[cfg(test)]
     pub(super) fn seqs(&self) -> impl Iterator<Item = (Timestamp, Seq)> {
-        self.entries.keys().copied()
+        let mut all: Vec<(Timestamp, Seq)> = Vec::new();
+        for (number, bucket) in &self.buckets {
+            assert!(!bucket.entries.is_empty());
+            assert!(bucket.first <= bucket.earliest(*number));
+            all.extend(bucket.entries.iter().map(|entry| (expiry(*number, entry), entry.seq)));
+        }
+        assert_eq!(all.len(), self.len);
+        all.sort_unstable();
+        all.into_iter()
     }
 }

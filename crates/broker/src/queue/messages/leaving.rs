@@ -58,6 +58,11 @@ impl Departures {
     pub(super) fn has_spilled(&self) -> bool {
         self.all.values().any(|leaving| leaving.spilled)
     }
+
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.all.values().map(|leaving| &leaving.slot)
+    }
 }
 
 impl Messages {
