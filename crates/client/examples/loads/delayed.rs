@@ -95,6 +95,7 @@ pub fn run(load: &Delayed) -> anyhow::Result<()> {
     ensure!(took < load.lead, "publishing took longer than the lead");
     let options = ConsumeOptions { no_ack: true, ..ConsumeOptions::default() };
     connection.consume(channel, "due", &options)?;
+    let mut worst = [0_u64; 20];
     let (mut late, mut early, mut backwards, mut last) =
         (Histogram::<u64>::new(3)?, 0_u64, 0_u64, 0);
     let most = Duration::from_millis(load.lead + load.spread + 60_000);
@@ -106,7 +107,11 @@ pub fn run(load: &Delayed) -> anyhow::Result<()> {
         backwards += u64::from(due < last);
         last = due;
         match now().checked_sub(due) {
-            Some(millis) => late.record(millis)?,
+            Some(millis) => {
+                late.record(millis)?;
+                let part = (due - first) * 20 / load.spread.max(1);
+                worst[part as usize] = worst[part as usize].max(millis);
+            }
             None => early += 1,
         }
     }
@@ -118,6 +123,7 @@ pub fn run(load: &Delayed) -> anyhow::Result<()> {
         late.value_at_quantile(0.99),
         late.max(),
     );
+    println!("{{\"late_ms_max_of_each_20th\": {worst:?}}}");
     connection.close()?;
     Ok(())
 }

@@ -129,7 +129,7 @@ fn time_to_live_limits_and_purge_hold_for_what_rests() {
     let mut world = World::new();
     world.declare("short", true, &retry("all", &[("x-message-ttl", FieldValue::I32(60))]));
     let limit = ("x-max-length", FieldValue::I32(2));
-    world.declare("dropping", true, &retry("all", &[limit.clone()]));
+    world.declare("dropping", true, &retry("all", std::slice::from_ref(&limit)));
     let refusing = [limit, ("x-overflow", text("reject-publish"))];
     world.declare("refusing", true, &retry("all", &refusing));
     for queue in ["short", "dropping", "refusing"] {

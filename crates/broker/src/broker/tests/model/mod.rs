@@ -89,7 +89,8 @@ fn step() -> impl Strategy<Value = Step> {
     let how = prop_oneof![
         2 => Just(Settlement::Ack),
         3 => Just(Settlement::Reject),
-        3 => Just(Settlement::Requeue),
+        2 => Just(Settlement::Requeue),
+        1 => Just(Settlement::Release),
     ];
     let indices = prop::collection::vec(any::<usize>(), 1..6);
     let room = (0..CONSUMERS, prop_oneof![3 => Just(0), 1 => 1..4_usize]);
@@ -305,7 +306,7 @@ impl Both {
             all.push(Sent { number, priority, persistent, len, ttl, deaths, first_death });
         }
         let queues = to.iter().map(|at| self.queue(*at)).collect();
-        let route = Route { queues, cacheable: true };
+        let route = Route { queues, cacheable: true, memory: None };
         let mut outgoing = Outgoing::default();
         all.iter().for_each(|sent| outgoing.push(message(sent), &route, sent.number));
         let mut rejected = self.world.broker.flush(&mut outgoing, self.now()).rejected;

@@ -490,10 +490,12 @@ impl History {
             match how {
                 Settlement::Ack => {}
                 Settlement::Reject => self.bury(at, one, DeathReason::Rejected, &mut deaths),
-                Settlement::Requeue if limit.is_some_and(|limit| one.returns >= limit) => {
+                Settlement::Requeue | Settlement::Release
+                    if limit.is_some_and(|limit| one.returns >= limit) =>
+                {
                     self.bury(at, one, DeathReason::DeliveryLimit, &mut deaths);
                 }
-                Settlement::Requeue => {
+                Settlement::Requeue | Settlement::Release => {
                     one.returns += 1;
                     queue.insert(one);
                 }
@@ -501,7 +503,7 @@ impl History {
         }
         self.expire_heads(at, &mut deaths);
         let drops = self.queue(at).settings().overflow == Overflow::DropHead;
-        if how == Settlement::Requeue && drops {
+        if matches!(how, Settlement::Requeue | Settlement::Release) && drops {
             self.drop_over_limit(at, &mut deaths);
         }
         self.finish(at, &mut deaths);
