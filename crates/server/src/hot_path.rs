@@ -16,7 +16,7 @@ use crate::durable::StoreLog;
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
-use crate::session::amqp091::Session;
+use crate::session::{self, amqp091::Session};
 use crate::shared::Shared;
 
 /// The time, which stands still.
@@ -54,7 +54,8 @@ impl World {
 
     /// A connection that was just accepted.
     pub fn connect(&self) -> Peer {
-        let session = Session::new(Arc::clone(&self.shared), NOW);
+        let from = session::Peer::new(([127, 0, 0, 1], 40_000).into());
+        let session = Session::new(Arc::clone(&self.shared), from, NOW);
         let mailbox = Arc::clone(session.mailbox());
         self.shared.connect(session.connection(), Arc::clone(&mailbox));
         Peer { session, mailbox }

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::connection::serve;
 use crate::clock;
 use crate::options::Options;
+use crate::session::Peer;
 use crate::session::amqp091::Session;
 use crate::shared::Shared;
 
@@ -48,7 +49,7 @@ fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     if let Err(error) = stream.set_nodelay(options.nodelay) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let session = Session::new(Arc::clone(shared), clock::now());
+    let session = Session::new(Arc::clone(shared), Peer::new(peer), clock::now());
     let id = session.connection();
     shared.connect(id, Arc::clone(session.mailbox()));
     let shared = Arc::clone(shared);

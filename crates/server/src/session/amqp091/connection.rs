@@ -19,6 +19,7 @@ use super::handshake::Handshake;
 use super::link::Link;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
+use crate::session::Peer;
 use crate::shared::Shared;
 
 /// How long a close waits for its close-ok, in milliseconds.
@@ -81,12 +82,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A connection that was accepted at `now`.
-    pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> Self {
+    /// A connection from `peer` that was accepted at `now`.
+    pub(crate) fn new(shared: Arc<Shared>, peer: Peer, now: Timestamp) -> Self {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox);
+        let link = Link::new(shared, mailbox, peer);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),

@@ -116,7 +116,8 @@ impl Session {
 
     /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.
     fn refuse_login(&mut self, mechanism: Mechanism, can_read: bool) {
-        tracing::warn!(mechanism = mechanism.name(), "login refused");
+        let from = self.link.peer.ip();
+        tracing::warn!(mechanism = mechanism.name(), %from, "login refused");
         if !can_read {
             return self.fall_silent();
         }

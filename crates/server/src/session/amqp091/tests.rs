@@ -91,8 +91,13 @@ impl World {
     }
 
     pub(super) fn session(&self) -> Peer {
+        self.session_from(([127, 0, 0, 1], 40_000).into())
+    }
+
+    /// A connection from that address.
+    pub(super) fn session_from(&self, from: std::net::SocketAddr) -> Peer {
         let now = Timestamp(1_000_000);
-        let session = Session::new(Arc::clone(&self.shared), now);
+        let session = Session::new(Arc::clone(&self.shared), crate::session::Peer::new(from), now);
         self.shared.connect(session.connection(), Arc::clone(session.mailbox()));
         Peer { session, now }
     }
