@@ -9,6 +9,7 @@ use leveret_broker::ids::{ConnectionId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::alarms::{Alarm, Alarms};
+use crate::login::Logins;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::tenants::Tenants;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
+    pub(crate) logins: Logins,
     /// Told when the memory alarm goes on.
     pub(crate) memory_alarm_raised: Notify,
     /// Told when a connection has ended.
@@ -33,6 +35,7 @@ impl Shared {
             connections: Mutex::default(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
+            logins: Logins::default(),
             memory_alarm_raised: Notify::new(),
             connection_ended: Notify::new(),
         }

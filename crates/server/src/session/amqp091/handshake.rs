@@ -1,5 +1,9 @@
 //! From the protocol header to `connection.open-ok` (0-9-1 specification 2.2.4).
 
+use std::sync::Arc;
+
+use leveret_broker::auth::Secret;
+use leveret_broker::definitions::User;
 use leveret_wire::amqp091::frame::{Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
@@ -9,6 +13,8 @@ use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
 use super::sasl::{MECHANISMS, Mechanism};
+use crate::audit;
+use crate::login::{Attempt, Checked, Refused, Times};
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
@@ -18,8 +24,18 @@ const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
 pub(super) enum Handshake {
     Header,
     StartOk,
+    /// The check of the password.
+    Login,
     TuneOk,
     Open,
+}
+
+/// A login whose password is being checked.
+pub(super) struct Login {
+    mechanism: Mechanism,
+    user: String,
+    /// The client reads a close that refuses it.
+    can_read_refusal: bool,
 }
 
 impl Session {
@@ -97,12 +113,50 @@ impl Session {
             return self.fall_silent();
         };
         let Some(credentials) = mechanism.read(response) else { return self.fall_silent() };
-        let login = self.link.broker().authenticate(credentials.user, credentials.password);
-        let Some(user) = login else {
-            return self.refuse_login(mechanism, can("authentication_failure_close"));
+        let attempt = Attempt {
+            user: credentials.user.to_owned(),
+            password: Secret::new(credentials.password),
+            from: self.link.peer.ip(),
+            now: self.link.now,
         };
-        self.link.who.user = user;
+        self.login = Some(Box::new(Login {
+            mechanism,
+            user: attempt.user.clone(),
+            can_read_refusal: can("authentication_failure_close"),
+        }));
+        self.expect(Handshake::Login);
+        let shared = Arc::clone(&self.link.shared);
+        let options = shared.options.load();
+        let times =
+            Times { remember: options.login_cache_ttl, backoff_max: options.login_backoff_max };
+        match shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times) {
+            Checked::Now(outcome) => self.on_login(outcome),
+            // Nothing is read until the answer is here.
+            Checked::Later => {}
+        }
+    }
+
+    /// The password was checked.
+    pub(super) fn on_login(&mut self, outcome: Result<Arc<User>, Refused>) {
+        let Some(login) = self.login.take() else { return };
+        // The deadline may have come first.
+        if !matches!(self.phase, Phase::Handshake(Handshake::Login, _)) {
+            return;
+        }
+        let user = match outcome {
+            Ok(user) => user,
+            Err(refused) => return self.refuse_login(&login, refused.reason()),
+        };
+        let now = self.link.broker().user(&user.name);
+        if now.is_ok_and(|now| now.password != user.password) || self.link.is_gone(&user.name) {
+            return self.refuse_login(&login, "the user has changed meanwhile");
+        }
         let options = self.link.shared.options.load_full();
+        let only_here = options.loopback_users.iter().any(|name| **name == *user.name);
+        if only_here && !self.link.peer.ip().is_loopback() {
+            return self.refuse_login(&login, "this user can only connect via localhost");
+        }
+        self.link.who.user = user.name.clone();
         self.link.send(
             0,
             &Method::ConnectionTune {
@@ -115,16 +169,15 @@ impl Session {
     }
 
     /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.
-    fn refuse_login(&mut self, mechanism: Mechanism, can_read: bool) {
-        let from = self.link.peer.ip();
-        tracing::warn!(mechanism = mechanism.name(), %from, "login refused");
-        if !can_read {
+    fn refuse_login(&mut self, login: &Login, reason: &str) {
+        let mechanism = login.mechanism.name();
+        audit::login_failed(&login.user, self.link.peer.ip(), mechanism, reason);
+        if !login.can_read_refusal {
             return self.fall_silent();
         }
         let text = format!(
-            "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details \
-             see the broker logfile.",
-            mechanism.name()
+            "ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}. For \
+             details see the broker logfile."
         );
         self.send_close(ReplyCode::AccessRefused, &text, (0, 0));
     }
@@ -146,7 +199,8 @@ impl Session {
     }
 
     fn on_open(&mut self, vhost: &str) {
-        let vhost = self.link.broker().check_vhost(vhost).map_err(Failure::from);
+        let user = self.link.who.user.clone();
+        let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.phase = Phase::Running;
@@ -154,6 +208,7 @@ impl Session {
             }
             Err(failure) => {
                 let text = failure.reply_text();
+                audit::vhost_refused(&user, self.link.peer.ip(), &text);
                 self.send_close(ReplyCode::NotAllowed, &text, (10, 40));
             }
         }

@@ -26,7 +26,7 @@ const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 fn world() -> World {
     let world = World::new(Options::default());
-    world.shared.broker.put_user("other", "other");
+    world.shared.broker.put_administrator("other", "other", "/").unwrap();
     world.shared.broker.add_vhost("elsewhere");
     world.log.sync();
     world
