@@ -195,6 +195,7 @@ fn world() -> World {
     let broker = &world.shared.broker;
     broker.put_user("sh.p", Credential::Password("pw"), &[]).unwrap();
     broker.grant("sh.p", "/", [".*", ".*", ".*"]).unwrap();
+    world.log.sync();
     let mut guest = world.open();
     guest.declare("q", false);
     for exchange in ["x", "y"] {
@@ -204,6 +205,7 @@ fn world() -> World {
 }
 
 fn open(world: &World) -> Peer {
+    world.log.sync();
     let mut peer = world.session();
     let opened = peer.log_in(&start_ok_of("sh.p", "pw"), 131_072, 0);
     assert_eq!(opened, ["connection.open-ok"]);
@@ -360,6 +362,7 @@ fn connections_of_a_deleted_user_and_to_a_deleted_vhost_are_closed() {
     world.shared.broker.put_administrator("sh.p", "pw", "/").unwrap();
     let close = |text: &str| [("connection.close".to_owned(), text.to_owned())];
     assert_eq!(told(&mut peer), close("CONNECTION_FORCED - user 'sh.p' is deleted"));
+    world.log.sync();
     assert_eq!(guest.declare("still", false), ["queue.declare-ok"]);
     world.shared.broker.delete_vhost("/", guest.now).unwrap();
     assert_eq!(told(&mut guest), close("CONNECTION_FORCED - vhost '/' is deleted"));
