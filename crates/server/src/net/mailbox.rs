@@ -46,6 +46,8 @@ pub(crate) enum Notice {
     Access(AccessChange),
     /// The check of a login is over: the user, if the password is right.
     Login(Result<Arc<User>, Refused>),
+    /// Consumer timeouts have changed: a silent connection is to look at the newest.
+    Timeouts,
 }
 
 #[derive(Debug)]

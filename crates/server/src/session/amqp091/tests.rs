@@ -88,7 +88,9 @@ impl World {
         broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
         broker.put_administrator("guest", "guest", "/").unwrap();
         log.sync();
-        Self { log, shared: Arc::new(Shared::new(broker, options)) }
+        let shared = Arc::new(Shared::new(broker, options));
+        shared.watch_timeouts();
+        Self { log, shared }
     }
 
     pub(super) fn session(&self) -> Peer {
