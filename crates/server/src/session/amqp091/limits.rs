@@ -30,6 +30,8 @@ fn world() -> World {
     let world = World::new(Options::default());
     world.shared.broker.put_administrator("other", "other", "/").unwrap();
     world.shared.broker.add_vhost("elsewhere");
+    world.shared.broker.grant("guest", "elsewhere", [".*", ".*", ".*"]).unwrap();
+    world.log.sync();
     world.log.sync();
     world
 }
