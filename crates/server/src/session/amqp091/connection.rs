@@ -556,8 +556,8 @@ impl Session {
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Access(change) => self.on_access_change(&change),
-            // Each turn looks at the newest definitions and options.
-            Notice::Timeouts | Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
+            Notice::Timeouts => self.link.refresh(),
+            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
