@@ -15,8 +15,10 @@ use leveret_wire::amqp091::{DecodeError, ReplyCode};
 use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
+use super::half::EXHAUSTED_FREE;
 use super::handshake::Handshake;
 use super::link::Link;
+use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
 use crate::shared::Shared;
@@ -62,6 +64,10 @@ pub(crate) struct Session {
     pub(super) wants_blocked: bool,
     /// The client was told that it is blocked.
     told_blocked: bool,
+    /// What is half received, while there is something.
+    pub(super) half: Option<Half>,
+    /// Since when the socket takes nothing of what there is for it.
+    stuck_since: Option<Timestamp>,
     last_read: Timestamp,
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
@@ -96,6 +102,8 @@ impl Session {
             heartbeat_ms: 0,
             wants_blocked: false,
             told_blocked: false,
+            half: None,
+            stuck_since: None,
             last_read: now,
             last_write: now,
             stopped_early: false,
@@ -202,6 +210,7 @@ impl Session {
             }
         }
         self.end_turn();
+        self.note_halves();
         self.link.charge();
         input.len() - rest.len()
     }
@@ -402,7 +411,11 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        match self.link.enter_channel() {
+        let memory = match open < EXHAUSTED_FREE {
+            true => Ok(()),
+            false => self.link.check_exhausted("a channel"),
+        };
+        match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
                 self.channels.insert(number, Box::new(Channel::new(number, seat)));
                 self.link.send(number, &Method::ChannelOpenOk {});
@@ -492,6 +505,7 @@ impl Session {
             self.release_channel(number);
         }
         self.channels.clear();
+        self.half = None;
         self.link.flush();
         for queue in std::mem::take(&mut self.link.exclusive) {
             self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
@@ -581,7 +595,8 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at];
+        let stuck = self.send_deadline();
+        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at, stuck];
         times.into_iter().flatten().min()
     }
 
@@ -609,9 +624,21 @@ impl Session {
         self.last_read.after(self.heartbeat_ms * 2 + self.heartbeat_ms / 10)
     }
 
+    /// When the socket has taken nothing for too long.
+    fn send_deadline(&self) -> Option<Timestamp> {
+        let timeout = self.link.options.send_timeout?.as_millis();
+        Some(self.stuck_since?.after(u64::try_from(timeout).unwrap_or(u64::MAX)))
+    }
+
     /// Notes that bytes were written: they count as a heartbeat.
     pub(crate) fn on_written(&mut self, now: Timestamp) {
         self.last_write = now;
+        self.stuck_since = None;
+    }
+
+    /// Notes that the socket takes nothing.
+    pub(crate) fn on_stuck(&mut self, now: Timestamp) {
+        self.stuck_since.get_or_insert(now);
     }
 
     /// Gives room for deliveries back once the half of the out-buffer is written.
@@ -630,6 +657,10 @@ impl Session {
             self.end_rest();
         }
         self.check_acks(heard);
+        if self.send_deadline().is_some_and(|at| at <= now) {
+            tracing::warn!(connection = ?self.connection(), "the client takes nothing: closed");
+            return self.cut();
+        }
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }
@@ -646,6 +677,7 @@ impl Session {
     fn cut(&mut self) {
         self.release_all();
         self.link.out = OutBuffer::default();
+        self.stuck_since = None;
         self.phase = Phase::Ended;
     }
 

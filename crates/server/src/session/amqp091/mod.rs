@@ -13,6 +13,7 @@ mod consumer_timeout;
 mod deliver;
 mod exchange;
 mod failure;
+mod half;
 mod handshake;
 mod held;
 mod link;
@@ -27,6 +28,8 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]
