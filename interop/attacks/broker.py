@@ -49,7 +49,12 @@ class Broker:
         return total / 1048576
 
     def runs(self):
-        return self.process.poll() is None
+        """Also asked by processes that are not the one which started it."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as stat:
+                return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
 
     def stop(self):
         """Stops it in good order; whether it ended well."""

@@ -8,7 +8,7 @@ use leveret_broker::broker::DropReason;
 use leveret_broker::ids::{ConnectionId, Timestamp};
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
-use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary, write_heartbeat};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
@@ -67,8 +67,8 @@ pub(crate) struct Session {
     /// What is half received, while there is something.
     pub(super) half: Option<Half>,
     /// Since when the socket takes nothing of what there is for it.
-    stuck_since: Option<Timestamp>,
-    last_read: Timestamp,
+    pub(super) stuck_since: Option<Timestamp>,
+    pub(super) last_read: Timestamp,
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
@@ -611,36 +611,6 @@ impl Session {
         }
     }
 
-    /// When a heartbeat is due, or the socket has taken nothing for too long.
-    fn write_deadline(&self) -> Timestamp {
-        match self.link.out.writable() {
-            0 => self.last_write.after(self.heartbeat_ms / 2),
-            _ => self.last_write.after(self.heartbeat_ms * 2),
-        }
-    }
-
-    /// Two missed heartbeats, and one more interval's tenth for slow networks.
-    fn read_deadline(&self) -> Timestamp {
-        self.last_read.after(self.heartbeat_ms * 2 + self.heartbeat_ms / 10)
-    }
-
-    /// When the socket has taken nothing for too long.
-    fn send_deadline(&self) -> Option<Timestamp> {
-        let timeout = self.link.options.send_timeout?.as_millis();
-        Some(self.stuck_since?.after(u64::try_from(timeout).unwrap_or(u64::MAX)))
-    }
-
-    /// Notes that bytes were written: they count as a heartbeat.
-    pub(crate) fn on_written(&mut self, now: Timestamp) {
-        self.last_write = now;
-        self.stuck_since = None;
-    }
-
-    /// Notes that the socket takes nothing.
-    pub(crate) fn on_stuck(&mut self, now: Timestamp) {
-        self.stuck_since.get_or_insert(now);
-    }
-
     /// Gives room for deliveries back once the half of the out-buffer is written.
     pub(crate) fn release_room(&mut self) {
         if self.link.claimed > 0 && self.link.out.len() * 2 < self.link.options.out_buffer_max_bytes
@@ -674,32 +644,11 @@ impl Session {
     }
 
     /// Ends the connection at once; what was to be sent is not.
-    fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         self.release_all();
         self.link.out = OutBuffer::default();
         self.stuck_since = None;
         self.phase = Phase::Ended;
-    }
-
-    fn on_heartbeat_time(&mut self, now: Timestamp) {
-        let due = self.write_deadline() <= now;
-        let stuck = due && self.link.out.writable() > 0;
-        // While nothing is read, the client's heartbeats cannot be seen.
-        if stuck || (self.read_deadline() <= now && self.wants_input()) {
-            tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
-            return self.cut();
-        }
-        if self.read_deadline() <= now {
-            self.last_read = now;
-        }
-        if due && self.link.out.is_held() {
-            let mut heartbeat = Vec::new();
-            write_heartbeat(&mut heartbeat);
-            self.link.out.overtake(heartbeat.into());
-        } else if due {
-            self.link.out.shrink();
-            write_heartbeat(self.link.out.tail());
-        }
     }
 }
 

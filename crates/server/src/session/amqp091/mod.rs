@@ -17,6 +17,7 @@ mod half;
 mod handshake;
 mod held;
 mod link;
+mod liveness;
 mod properties;
 mod publish;
 mod queue;
