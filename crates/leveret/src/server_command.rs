@@ -192,6 +192,7 @@ fn options(config: &Config) -> Options {
         initial_frame_max: config.initial_frame_max,
         connection_max: config.connection_max.min(connections_possible()),
         out_buffer_max_bytes: config.out_buffer_max_bytes,
+        consumers_per_connection_max: config.consumers_per_connection_max,
         consumers_per_channel_max: config.consumers_per_channel_max,
         send_timeout: Some(config.send_timeout).filter(|timeout| !timeout.is_zero()),
         half_received_max_bytes: config.half_received_max_bytes,

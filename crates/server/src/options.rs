@@ -37,6 +37,8 @@ pub struct Options {
     pub connection_max: usize,
     /// Deliveries that wait for one connection's socket.
     pub out_buffer_max_bytes: usize,
+    /// Most consumers a connection.
+    pub consumers_per_connection_max: usize,
     /// Most consumers a channel.
     pub consumers_per_channel_max: usize,
     /// How long a socket may take nothing of what is sent to it; without it, for ever.
@@ -103,6 +105,7 @@ impl Default for Options {
             initial_frame_max: 8192,
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,
+            consumers_per_connection_max: 16_384,
             consumers_per_channel_max: 65_536,
             send_timeout: Some(Duration::from_secs(600)),
             half_received_max_bytes: 256 << 20,

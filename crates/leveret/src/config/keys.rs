@@ -291,6 +291,11 @@ keys! {
         range range(Unit::Count, 1, 1_000_000);
     reload true
 
+    /// The most consumers a connection may have, over all its channels.
+    consumers_per_connection_max: usize = "consumer_max_per_connection", default "16384",
+        range range(Unit::Count, 1, 4_194_304);
+    reload true
+
     /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 is for
     /// ever. Queues may have a time of their own (`x-consumer-timeout`, `consumer-timeout`).
     consumer_timeout: Duration = "consumer_timeout", default "0",

@@ -88,6 +88,12 @@ impl Channel {
             let text = format!("number of consumers on the channel has reached its limit ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
+        let max = link.options.consumers_per_connection_max;
+        if link.consumers.len() >= max {
+            let text =
+                format!("number of consumers on the connection has reached its limit ({max})");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
         if link.consumers.len() >= EXHAUSTED_FREE {
             link.check_exhausted("a consumer")?;
         }

@@ -105,6 +105,33 @@ fn when_memory_is_used_up_nobody_gets_more_but_those_who_make_room() {
     assert_eq!(world.open().send(1, &declare("other")), ["queue.declare-ok"]);
 }
 
+#[test]
+fn a_connection_has_no_more_consumers_than_it_may_have_over_all_channels() {
+    let world = World::new(Options { consumers_per_connection_max: 3, ..Options::default() });
+    let mut peer = world.open();
+    peer.declare("q", false);
+    let mut consume = |channel: u16, consumer_tag: &str| {
+        let consume = Method::BasicConsume {
+            queue: "q",
+            consumer_tag,
+            no_local: false,
+            no_ack: false,
+            exclusive: false,
+            no_wait: false,
+            arguments: Table::EMPTY,
+        };
+        let mut bytes = Vec::new();
+        consume.encode_frame(channel, &mut bytes);
+        peer.session.receive(&bytes, peer.now);
+        peer.written().remove(0)
+    };
+    for tag in ["a", "b", "c"] {
+        assert_eq!(consume(1, tag).1, "basic.consume-ok");
+    }
+    let text = "NOT_ALLOWED - number of consumers on the connection has reached its limit (3)";
+    assert_eq!(consume(1, "d"), (0, "connection.close".to_owned(), text.to_owned()));
+}
+
 /// A publish whose body is announced with `size` bytes, of which `sent` come.
 fn half(size: usize, sent: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
