@@ -81,6 +81,7 @@ impl Server {
         }
         let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
         let shared = Arc::new(Shared::new(broker, options));
+        shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
@@ -100,7 +101,10 @@ impl Server {
 
     /// Takes new options; those that connections read at their start hold for new connections.
     pub fn reload(&self, options: Options) {
-        self.shared.options.store(Arc::new(options));
+        let before = self.shared.options.swap(Arc::new(options));
+        if before.consumer_timeout != self.shared.options.load().consumer_timeout {
+            self.shared.broadcast(&Notice::Timeouts);
+        }
     }
 
     /// Stops to listen, closes every connection with 320 and waits until they are gone; those that

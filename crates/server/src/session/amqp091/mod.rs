@@ -38,6 +38,8 @@ mod storm;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod whole_publish;
 
 pub(crate) use connection::Session;
