@@ -296,10 +296,9 @@ def stalled_bodies(broker, options):
 
 def nested(depth):
     """A table that holds a table, and so on; innermost an empty one."""
-    inner = b""
-    for _ in range(depth):
-        inner = short("t") + b"F" + long(inner)
-    return long(inner)
+    sizes = range(7 * (depth - 1), -1, -7)
+    return struct.pack(">I", 7 * depth) + b"".join(
+        short("t") + b"F" + struct.pack(">I", size) for size in sizes)
 
 
 def answer_to(broker, raw, seconds=5):
