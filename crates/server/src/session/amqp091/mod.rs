@@ -13,9 +13,11 @@ mod consumer_timeout;
 mod deliver;
 mod exchange;
 mod failure;
+mod half;
 mod handshake;
 mod held;
 mod link;
+mod liveness;
 mod properties;
 mod publish;
 mod queue;
@@ -27,6 +29,8 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]
