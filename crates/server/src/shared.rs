@@ -9,6 +9,7 @@ use leveret_broker::ids::{ConnectionId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::alarms::{Alarm, Alarms};
+use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::tenants::Tenants;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
+    pub(crate) door: Arc<Door>,
     /// Told when the memory alarm goes on.
     pub(crate) memory_alarm_raised: Notify,
     /// Told when a connection has ended.
@@ -33,6 +35,7 @@ impl Shared {
             connections: Mutex::default(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
+            door: Arc::default(),
             memory_alarm_raised: Notify::new(),
             connection_ended: Notify::new(),
         }
@@ -48,11 +51,11 @@ impl Shared {
 
     pub(crate) fn disconnect(&self, id: ConnectionId) {
         self.connections().remove(&id);
-        self.connection_ended.notify_waiters();
     }
 
+    /// How many connections there are, with those that have no session yet.
     pub(crate) fn connection_count(&self) -> usize {
-        self.connections().len()
+        self.door.open()
     }
 
     /// Tells every connection.

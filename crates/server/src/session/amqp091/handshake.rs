@@ -1,5 +1,6 @@
 //! From the protocol header to `connection.open-ok` (0-9-1 specification 2.2.4).
 
+use leveret_broker::ids::Name;
 use leveret_wire::amqp091::frame::{Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
@@ -8,10 +9,12 @@ use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
-use super::sasl::{MECHANISMS, Mechanism};
+use super::sasl::Mechanism;
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
+/// What a frame has around its payload.
+const FRAME_OVERHEAD: usize = 8;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,7 @@ impl Session {
     /// Answers another protocol's header with ours, and closes.
     pub(super) fn on_protocol_header(&mut self, header: &[u8; 8]) {
         if *header != PROTOCOL_HEADER {
+            self.tell_strange_header(header);
             self.link.out.tail().extend_from_slice(&PROTOCOL_HEADER);
             self.phase = Phase::Ended;
             return;
@@ -33,17 +37,40 @@ impl Session {
         let options = self.link.shared.options.load_full();
         let properties = server_properties(&options).to_content();
         let server_properties = Table::parse(&properties).unwrap_or(Table::EMPTY);
+        let mechanisms = Mechanism::offered(&self.link.peer, &options);
         self.link.send(
             0,
             &Method::ConnectionStart {
                 version_major: 0,
                 version_minor: 9,
                 server_properties,
-                mechanisms: MECHANISMS,
+                mechanisms: mechanisms.as_bytes(),
                 locales: b"en_US",
             },
         );
         self.expect(Handshake::StartOk);
+    }
+
+    /// Names the mistakes that are easily made with ports.
+    fn tell_strange_header(&self, header: &[u8; 8]) {
+        let from = self.link.peer.address;
+        if header[..2] == [0x16, 3] {
+            tracing::warn!(%from, "the client speaks TLS on a port without TLS");
+        } else if header.starts_with(b"PROXY ") || header.starts_with(b"\r\n\r\n\0\r\n") {
+            tracing::warn!(%from, "PROXY protocol header from an address that is no proxy's");
+        }
+    }
+
+    /// Counts what comes before the login; whether it is too much.
+    fn is_too_long(&mut self, event: &Event<'_>) -> bool {
+        let payload = match event {
+            Event::Method { payload, .. }
+            | Event::Header { payload, .. }
+            | Event::Heartbeat { payload, .. } => payload,
+            Event::Body { chunk, .. } => chunk,
+        };
+        self.early_bytes += payload.len() + FRAME_OVERHEAD;
+        self.early_bytes > self.link.options.entry.pending_bytes_max
     }
 
     fn expect(&mut self, next: Handshake) {
@@ -54,6 +81,9 @@ impl Session {
 
     pub(super) fn on_handshake_event(&mut self, event: Event<'_>) {
         let Phase::Handshake(step, _) = self.phase else { return };
+        if step == Handshake::StartOk && self.is_too_long(&event) {
+            return self.fall_silent();
+        }
         let payload = match event {
             Event::Method { channel: 0, payload } => payload,
             Event::Heartbeat { channel: 0, .. } => return,
@@ -93,16 +123,29 @@ impl Session {
         let can = |name| capability(properties, name);
         self.wants_blocked = can("connection.blocked");
         self.link.wants_cancel = can("consumer_cancel_notify");
-        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+        let options = self.link.shared.options.load_full();
+        let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
-        let Some(credentials) = mechanism.read(response) else { return self.fall_silent() };
-        let login = self.link.broker().authenticate(credentials.user, credentials.password);
+        let login = match (mechanism, &options.anonymous_login) {
+            (Mechanism::External, _) => self.certificate_user(),
+            (Mechanism::Anonymous, Some(login)) => {
+                self.link.broker().authenticate(&login.user, login.password.as_bytes())
+            }
+            _ => {
+                let Some(credentials) = mechanism.read(response) else {
+                    return self.fall_silent();
+                };
+                self.link.broker().authenticate(credentials.user, credentials.password)
+            }
+        };
         let Some(user) = login else {
             return self.refuse_login(mechanism, can("authentication_failure_close"));
         };
         self.link.who.user = user;
-        let options = self.link.shared.options.load_full();
+        if let Some(entrance) = self.link.peer.entrance.take() {
+            entrance.passed();
+        }
         self.link.send(
             0,
             &Method::ConnectionTune {
@@ -112,6 +155,20 @@ impl Session {
             },
         );
         self.expect(Handshake::TuneOk);
+    }
+
+    /// The user that the client's certificate is for, if there is one of that name.
+    fn certificate_user(&self) -> Option<Name> {
+        let Some(name) = self.link.peer.certificate_login() else {
+            tracing::warn!("the client's certificate names no user: see ssl_cert_login_from");
+            return None;
+        };
+        let topology = self.link.broker().topology();
+        let user = topology.users.get(name).map(|user| user.name.clone());
+        if user.is_none() {
+            tracing::warn!(name, "there is no user of the name in the client's certificate");
+        }
+        user
     }
 
     /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.

@@ -13,7 +13,7 @@ use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 
 use super::tests::{Peer, World, start_ok_of};
-use crate::net::listener::{accept, listen};
+use crate::net::listener::{Port, accept, listen};
 use crate::net::mailbox::Notice;
 use crate::options::Options;
 
@@ -500,7 +500,7 @@ async fn a_quota_slows_the_guilty_tenant_only() {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = listen(address, &Options::default()).unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(accept(listener, world.shared.clone()));
+    let server = tokio::spawn(accept(listener, Port::plain(&world.shared)));
     let clients = [("guest", "q", 0), ("other", "free", 5)].map(|(user, queue, pause)| {
         let pause = Duration::from_millis(pause);
         std::thread::spawn(move || flood(address, user, queue, pause))
