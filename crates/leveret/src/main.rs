@@ -1,5 +1,6 @@
 //! The one binary: it reads arguments and calls the command they name.
 
+mod allocator;
 mod config;
 mod logging;
 mod perf;
@@ -13,9 +14,6 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 
 use config::ConfigArgs;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A message broker that speaks RabbitMQ's protocols.
 #[derive(Parser)]
@@ -58,6 +56,7 @@ struct ConfigCommand {
 }
 
 fn main() -> ExitCode {
+    allocator::configure();
     let started = Instant::now();
     let cli = Cli::parse();
     let done = |()| ExitCode::SUCCESS;

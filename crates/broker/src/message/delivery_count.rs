@@ -20,7 +20,8 @@ impl Message {
         headers.0.push((NAME.to_owned(), FieldValue::I64(returns.into())));
         headers.0.sort_by(|(one, _), (other, _)| one.cmp(other));
         properties.headers = Some(headers);
-        self.rewritten(self.exchange(), self.routing_key(), &properties)
+        let counted = self.rewritten(self.exchange(), self.routing_key(), &properties);
+        Self { expiration_ms: self.expiration_ms, ..counted }
     }
 }
 

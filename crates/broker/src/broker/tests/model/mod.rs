@@ -174,16 +174,22 @@ fn deaths(headers: &HeaderTable<'_>) -> Vec<(String, String, i64)> {
     all.into_iter().map(read).collect()
 }
 
-/// A message with all that the naive broker knows of it.
-fn compare(message: &Message, one: &One) {
+/// A message as a client gets it, with the count of its returns if it is to be told, with all that
+/// the naive broker knows of it.
+fn compare(message: &Message, one: &One, count: Option<u32>) {
     let sent = &one.sent;
+    let headers = message.headers();
+    let told = headers.as_ref().and_then(|headers| headers.get("x-delivery-count"));
+    assert_eq!(told, count.map(|count| Value::I64(count.into())));
     assert_eq!(number(message), sent.number);
     assert_eq!((message.body_len(), message.priority), (sent.len, sent.priority));
     assert_eq!((message.persistent, message.expiration_ms), (sent.persistent, sent.ttl));
-    let Some(headers) = message.headers() else {
+    let Some(first) = sent.first_death else {
         assert!(sent.deaths.is_empty(), "{:?}", sent.deaths);
+        assert_eq!(headers.is_some(), count.is_some());
         return;
     };
+    let headers = headers.expect("a death makes headers");
     let name = |at: usize| format!("q{at}");
     let expected =
         sent.deaths.iter().map(|(at, reason, count)| (name(*at), reason.name().to_owned(), *count));
@@ -192,7 +198,6 @@ fn compare(message: &Message, one: &One) {
         Some(Value::LongStr(text)) => String::from_utf8_lossy(text).into_owned(),
         other => panic!("{other:?}"),
     };
-    let first: (usize, DeathReason) = sent.first_death.expect("only deaths make headers");
     assert_eq!(text("x-first-death-queue"), name(first.0));
     assert_eq!(text("x-first-death-reason"), first.1.name());
 }
@@ -336,7 +341,10 @@ impl Both {
         let wanted: Vec<_> =
             expected.iter().map(|(at, one)| (*at, one.seq, one.was_out())).collect();
         assert_eq!(places, wanted);
-        got.iter().zip(&expected).for_each(|((_, message, _), (_, one))| compare(message, one));
+        let is_quorum = self.naive.present.queues[at].config.quorum;
+        for ((_, message, _), (_, one)) in got.iter().zip(&expected) {
+            compare(message, one, (is_quorum && one.returns > 0).then_some(one.returns));
+        }
     }
 
     fn get(&mut self, at: usize, no_ack: bool) -> bool {
@@ -346,7 +354,9 @@ impl Both {
         let (Some(got), Some(one)) = (got, expected) else { return false };
         assert_eq!((got.seq.0, got.redelivered), (one.seq, one.was_out()));
         assert_eq!(got.remaining, self.naive.present.queues[at].ready.len());
-        compare(&got.message, &one);
+        // A get tells the first delivery's count too.
+        let is_quorum = self.naive.present.queues[at].config.quorum;
+        compare(&got.message, &one, is_quorum.then_some(one.returns));
         true
     }
 
