@@ -152,9 +152,9 @@ fn tls_options(config: &Config) -> TlsOptions {
         require_peer: config.ssl_fail_if_no_peer_cert,
         versions: config.ssl_versions.clone(),
         login_from: match config.ssl_cert_login_from {
-            LoginFrom::DistinguishedName => CertLoginFrom::DistinguishedName,
-            LoginFrom::CommonName => CertLoginFrom::CommonName,
-            LoginFrom::AlternativeName => CertLoginFrom::AlternativeName(
+            LoginFrom::Subject => CertLoginFrom::DistinguishedName,
+            LoginFrom::Common => CertLoginFrom::CommonName,
+            LoginFrom::Alternative => CertLoginFrom::AlternativeName(
                 config.ssl_cert_login_san_type,
                 config.ssl_cert_login_san_index,
             ),

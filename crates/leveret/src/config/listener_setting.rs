@@ -18,11 +18,11 @@ pub enum PeerVerify {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginFrom {
     /// The subject as a whole.
-    DistinguishedName,
+    Subject,
     /// Its common name.
-    CommonName,
+    Common,
     /// A subject alternative name.
-    AlternativeName,
+    Alternative,
 }
 
 /// Makes a setting of words, each for one value.
@@ -53,9 +53,9 @@ macro_rules! word_setting {
 word_setting!(PeerVerify, "verify_peer|verify_none",
     "verify_peer" => PeerVerify::Peer, "verify_none" => PeerVerify::None);
 word_setting!(LoginFrom, "PART",
-    "distinguished_name" => LoginFrom::DistinguishedName,
-    "common_name" => LoginFrom::CommonName,
-    "subject_alternative_name" => LoginFrom::AlternativeName);
+    "distinguished_name" => LoginFrom::Subject,
+    "common_name" => LoginFrom::Common,
+    "subject_alternative_name" => LoginFrom::Alternative);
 word_setting!(NameKind, "KIND",
     "dns" => NameKind::Dns, "ip" => NameKind::Ip, "email" => NameKind::Email,
     "uri" => NameKind::Uri, "other_name" => NameKind::Other);

@@ -27,7 +27,7 @@ pub(super) async fn read_header(
         stream.read_exact(&mut bytes[kept..end]).await?;
         kept = end;
         match header.map(|header| header.source) {
-            Some(Source::Client(address)) => return Ok(address),
+            Some(Source::Client(ip, port)) => return Ok((ip, port).into()),
             Some(Source::Proxy) => return Ok(proxy),
             Some(Source::Unknown) => return Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into()),
             None => {}

@@ -5,7 +5,7 @@
 
 mod der;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use der::{BOOLEAN, OBJECT, OCTETS, Reader, SEQUENCE, SET};
 

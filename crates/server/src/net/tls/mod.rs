@@ -59,7 +59,7 @@ impl TlsContext {
                 tracing::info!("TLS certificates loaded");
             }
             Err(error) => {
-                tracing::error!(%error, "TLS certificates not reloaded: the old ones stay in force");
+                tracing::error!(%error, "TLS certificates not reloaded: the old ones stay");
             }
         }
     }
