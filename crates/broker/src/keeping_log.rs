@@ -117,6 +117,7 @@ struct State {
     spilled: BTreeMap<(QueueId, Seq), (Message, Timestamp)>,
     spill_room: usize,
     damaged: BTreeSet<Seq>,
+    fetched: Vec<Seq>,
 }
 
 /// See the module.
@@ -130,6 +131,11 @@ impl KeepingLog {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// The places that were read since the last call.
+    pub(crate) fn take_fetched(&self) -> Vec<Seq> {
+        std::mem::take(&mut self.state().fetched)
     }
 
     /// How many groups were appended.
@@ -220,7 +226,7 @@ impl Log for KeepingLog {
 
     fn fetch(&self, queue: QueueId, wanted: &[SeqRange], max_bytes: usize) -> Vec<Fetched> {
         let mut state = self.state();
-        let State { kept, spilled, damaged, .. } = &mut *state;
+        let State { kept, spilled, damaged, fetched, .. } = &mut *state;
         let kept = kept.queues.entry(queue).or_default();
         let (mut answers, mut bytes) = (Vec::new(), 0);
         for seq in wanted.iter().flat_map(|range| range.first.0..=range.last.0).map(Seq) {
@@ -236,6 +242,7 @@ impl Log for KeepingLog {
             let message = readable.then(|| (message.clone(), expires_at));
             answers.push(Fetched { seq, message });
         }
+        fetched.extend(answers.iter().map(|answer| answer.seq));
         answers
     }
 

@@ -81,6 +81,7 @@ impl Server {
         let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
         let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
         let shared = Arc::new(Shared::new(broker, options));
+        shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
@@ -117,7 +118,10 @@ impl Server {
         if let Some(tls) = &self.tls {
             tls.reload(options.tls.clone());
         }
-        self.shared.options.store(Arc::new(options));
+        let before = self.shared.options.swap(Arc::new(options));
+        if before.consumer_timeout != self.shared.options.load().consumer_timeout {
+            self.shared.broadcast(&Notice::Timeouts);
+        }
     }
 
     /// Stops to listen, closes every connection with 320 and waits until they are gone; those that

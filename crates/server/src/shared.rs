@@ -58,6 +58,16 @@ impl Shared {
         self.door.open()
     }
 
+    /// Has every connection told when policies change consumer timeouts.
+    pub(crate) fn watch_timeouts(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        self.broker.on_timeouts_changed(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.broadcast(&Notice::Timeouts);
+            }
+        });
+    }
+
     /// Tells every connection.
     pub(crate) fn broadcast(&self, notice: &Notice) {
         for mailbox in self.connections().values() {

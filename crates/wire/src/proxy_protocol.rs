@@ -163,7 +163,8 @@ mod tests {
         let with_more = [&v4[..], &[4, 0, 1, 0]].concat();
         check(&binary(0x21, 0x11, &with_more), client("192.0.2.7 56324"));
         let mut v6 = [0; 36];
-        (v6[..2].copy_from_slice(&[0x20, 1]), v6[33] = 9);
+        v6[..2].copy_from_slice(&[0x20, 1]);
+        v6[33] = 9;
         check(&binary(0x21, 0x21, &v6), client("2001:: 9"));
     }
 

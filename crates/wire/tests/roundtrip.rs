@@ -254,7 +254,7 @@ proptest! {
             Just(&b"PROXY TCP6 ::1 "[..]),
             Just(&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0"[..]),
         ],
-        rest in proptest::collection::vec(any::<u8>(), 0..200),
+        rest in vec(any::<u8>(), 0..200),
     ) {
         use leveret_wire::proxy_protocol::{LENGTH_MAX, parse};
         let bytes = [start, &rest].concat();
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_names_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_names_or_none(bytes in vec(any::<u8>(), 0..300)) {
         use leveret_wire::x509::{Certificate, NameKind};
         // Behind a beginning that lets the subject be reached.
         let start = [0x30, 0x82, 1, 0x40, 0x30, 0x82, 1, 0x3C, 2, 0, 0x30, 0, 0x30, 0, 0x30, 0];

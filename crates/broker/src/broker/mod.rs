@@ -21,7 +21,7 @@ mod timers;
 mod transaction;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -71,6 +71,8 @@ pub struct Broker {
     replies: Replies,
     timers: Timers,
     loading: Loading,
+    /// Told when policies changed consumer timeouts.
+    timeouts_changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
     memory_bytes: AtomicI64,
     memory_budget: AtomicU64,
     orphans: Vec<QueueId>,
@@ -101,6 +103,7 @@ impl Broker {
             replies: Replies::default(),
             timers: Timers::default(),
             loading: Loading::default(),
+            timeouts_changed: OnceLock::new(),
             memory_bytes: AtomicI64::new(0),
             memory_budget: AtomicU64::new(u64::MAX),
             orphans: Vec::new(),

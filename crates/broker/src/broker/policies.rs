@@ -11,6 +11,7 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::{Name, Timestamp};
 use crate::log::Position;
 use crate::message::FieldTable;
+use crate::queue::QueueHandle;
 
 /// How many messages a queue whose limit was lowered drops at a time.
 const TRIM_MAX: usize = 4096;
@@ -64,7 +65,7 @@ impl Broker {
             return Ok(self.defined());
         }
         let command = Command::PutPolicy(vhost.name.clone(), kind, policy);
-        Ok(self.change_policies(&writer, &vhost.name, &command, now))
+        Ok(self.change_policies(writer, &vhost.name, &command, now))
     }
 
     /// Removes a policy; refused with "not found" if there is none of that name.
@@ -86,46 +87,76 @@ impl Broker {
             return Err(Refusal::new(RefusalKind::NotFound, text));
         }
         let command = Command::DeletePolicy(vhost.name.clone(), kind, name.into());
-        Ok(self.change_policies(&writer, &vhost.name, &command, now))
+        Ok(self.change_policies(writer, &vhost.name, &command, now))
     }
 
     fn change_policies(
         &self,
-        writer: &MutexGuard<'_, ()>,
+        writer: MutexGuard<'_, ()>,
         vhost: &Name,
         command: &Command,
         now: Timestamp,
     ) -> Position {
-        let (_, position) = self.apply(writer, command, true);
-        match self.topology().vhosts.get(vhost) {
-            Some(vhost) => self.configure_queues(writer, vhost, now).max(position),
-            None => position,
-        }
+        let (_, position) = self.apply(&writer, command, true);
+        let (configured, long) = match self.topology().vhosts.get(vhost) {
+            Some(vhost) => self.configure_queues(&writer, vhost, now),
+            None => (position, Vec::new()),
+        };
+        // That may take seconds: nobody shall wait for it to declare something.
+        drop(writer);
+        self.trim(&long, now).max(configured).max(position)
     }
 
     /// Puts the policies of a vhost in force on its queues. The writer's guard shows that nobody
-    /// changes them meanwhile.
+    /// changes them meanwhile. When that is durable, and the queues that are still to be trimmed.
+    #[must_use]
     pub(super) fn configure_queues(
         &self,
         _writer: &MutexGuard<'_, ()>,
         vhost: &Vhost,
         now: Timestamp,
-    ) -> Position {
-        let mut position = Position::START;
+    ) -> (Position, Vec<Arc<QueueHandle>>) {
+        let (mut position, mut long) = (Position::START, Vec::new());
+        let mut timeouts = false;
         for queue in vhost.queues.values() {
             let settings = vhost.policies.settings(&queue.spec, &queue.declared);
-            if queue.settings() != settings {
+            let before = queue.settings();
+            if before != settings {
+                timeouts |= before.consumer_timeout_ms != settings.consumer_timeout_ms;
                 let mut batch = queue.lock(self.context(now));
                 batch.configure(settings);
-                // By and by, so that others get to the queue too.
-                while batch.trim(TRIM_MAX) {
-                    position = position.max(self.finished(queue, batch.finish(), now));
-                    batch = queue.lock(self.context(now));
+                if batch.trim(TRIM_MAX) {
+                    long.push(Arc::clone(queue));
                 }
                 position = position.max(self.finished(queue, batch.finish(), now));
             }
         }
+        if timeouts && let Some(changed) = self.timeouts_changed.get() {
+            changed();
+        }
+        (position, long)
+    }
+
+    /// Has queues keep to their length limits, by and by, so that others get to them too; when that
+    /// is durable.
+    pub(super) fn trim(&self, queues: &[Arc<QueueHandle>], now: Timestamp) -> Position {
+        let mut position = Position::START;
+        for queue in queues {
+            let mut more = true;
+            while more {
+                let mut batch = queue.lock(self.context(now));
+                more = batch.trim(TRIM_MAX);
+                position = position.max(self.finished(queue, batch.finish(), now));
+            }
+        }
         position
+    }
+
+    /// Has `changed` called whenever policies changed the consumer timeout of a queue. From any
+    /// thread; must not block for long.
+    pub fn on_timeouts_changed(&self, changed: impl Fn() + Send + Sync + 'static) {
+        // Only the first caller is told.
+        let _ = self.timeouts_changed.set(Box::new(changed));
     }
 
     /// The policies of a vhost, those that count first in front.

@@ -341,7 +341,7 @@ impl Reader<'_> {
             delivery_limit: self.delivery_limit()?,
             quorum: self.queue_type()? == "quorum",
             delayed_retry: retry::read(self)?,
-            consumer_timeout_ms: self.timer("x-consumer-timeout")?.filter(|millis| *millis > 0),
+            consumer_timeout_ms: self.timer("x-consumer-timeout")?,
             message_group_header: self.message_group_header()?,
             deduplication: self.deduplication()?,
         })

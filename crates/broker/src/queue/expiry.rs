@@ -101,7 +101,10 @@ impl Batch<'_> {
         let lease = self.lease().ok().flatten().unwrap_or(Timestamp::NEVER);
         let messages = &self.queue.messages;
         let at = messages.next_expiry().min(messages.next_late()).min(messages.next_retry());
-        let at = at.min(lease).min(messages.next_wake());
+        let mut at = at.min(lease).min(messages.next_wake());
+        if self.handle.is_schedule() {
+            at = at.min(messages.next_ahead());
+        }
         (at != Timestamp::NEVER).then_some(at)
     }
 }

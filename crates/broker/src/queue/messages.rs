@@ -9,6 +9,7 @@
 //! their message in memory; one without stands in `returned` or `unacked`, rests or is leaving, and
 //! is durable.
 
+mod ahead;
 mod bound;
 mod late;
 mod leaving;
@@ -30,6 +31,7 @@ use super::Context;
 use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
 use crate::message::Message;
 
+use ahead::Ahead;
 use bound::ExpiryBound;
 use late::Late;
 pub(crate) use late::Place;
@@ -203,6 +205,7 @@ pub(super) struct Messages {
     departures: Departures,
     resting: Resting,
     scan: Option<Scan>,
+    ahead: Ahead,
     /// Grows when places move in a way that makes an answer under way stale.
     epoch: u64,
     unreadable: u64,
@@ -227,6 +230,7 @@ impl Messages {
             departures: Departures::default(),
             resting: Resting::default(),
             scan: None,
+            ahead: Ahead::default(),
             epoch: 0,
             unreadable: 0,
             bound: ExpiryBound::default(),
@@ -245,7 +249,7 @@ impl Messages {
     /// Memory of all messages, ready and out.
     pub(super) fn bytes(&self) -> u64 {
         let held = self.resident + self.out_resident + self.slots as u64 * SLOT_BYTES;
-        let held = held + self.late.bytes() + self.resting.bytes();
+        let held = held + self.late.bytes() + self.resting.bytes() + self.ahead_bytes();
         if self.away.count == 0 { held } else { held + self.places_bytes() }
     }
 

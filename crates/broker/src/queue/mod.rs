@@ -32,6 +32,7 @@ pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
 pub use messages::Cursor;
 pub(crate) use messages::{Place, Seen};
+use reading::READ_AHEAD_OF_TIME;
 pub(crate) use reading::READ_LOCKED;
 
 use consumers::Consumers;
@@ -236,6 +237,7 @@ impl QueueHandle {
     pub(crate) fn load(&self, context: Context<'_>) -> Finished {
         let mut batch = self.lock(context);
         let (wanted, most, scan) = (batch.wanted(), batch.read_ahead(), batch.scan_next());
+        let ahead = batch.ahead_next();
         drop(batch);
         let mut fetched = Vec::new();
         if !wanted.ranges.is_empty() {
@@ -245,12 +247,17 @@ impl QueueHandle {
             let found = context.log.fetch(self.spec.id, &ranges, READ_LOCKED);
             (scan, ranges, found)
         });
+        let mut ahead_found = Vec::new();
+        if !ahead.is_empty() {
+            ahead_found = context.log.fetch(self.spec.id, &ahead, READ_AHEAD_OF_TIME);
+        }
         let mut batch = self.lock(context);
         // Under the lock: who changes the queue from now on asks again.
         self.asked.store(false, Ordering::Release);
         if let Some((scan, ranges, found)) = scan {
             batch.scanned(scan, &ranges, &found);
         }
+        batch.ahead_read(&ahead, &ahead_found);
         batch.loaded_ahead(&wanted, fetched);
         batch.finish()
     }

@@ -11,6 +11,8 @@ const READ_AHEAD: usize = 1 << 20;
 const READ_HEAD: usize = 64 << 10;
 /// How much is read at once while the queue is locked.
 pub(crate) const READ_LOCKED: usize = 256 << 10;
+/// How much of what is due soon is read at once.
+pub(super) const READ_AHEAD_OF_TIME: usize = 1 << 20;
 
 impl Batch<'_> {
     /// How much to read ahead, in bytes.
@@ -50,13 +52,26 @@ impl Batch<'_> {
         self.queue.messages.scanned(scan, ranges, found);
     }
 
-    /// Asks to be read to, if what is in memory is too little.
+    /// What a schedule is to read ahead.
+    pub(super) fn ahead_next(&self) -> Vec<SeqRange> {
+        self.queue.messages.ahead_next()
+    }
+
+    /// That was read, and is in the system's cache.
+    pub(super) fn ahead_read(&mut self, ranges: &[SeqRange], found: &[Fetched]) {
+        self.queue.messages.read_ahead(ranges, found);
+    }
+
+    /// Asks to be read to, if what is in memory is too little, or something is due soon.
     pub(super) fn ask_ahead(&mut self) {
+        if self.handle.is_schedule() {
+            self.queue.messages.look_ahead(self.context.now);
+        }
         let messages = &self.queue.messages;
         let short = messages.lacks_head()
             || !self.queue.consumers.is_empty() && messages.is_short(self.read_ahead() as u64 / 2);
         let wanted = (self.effects.load || short) && !self.stalled;
-        self.effects.load = wanted || messages.is_scanning();
+        self.effects.load = wanted || messages.is_scanning() || messages.is_reading_ahead();
     }
 
     /// Brings the head into memory, if it entered in this very batch. The log does not have it yet.

@@ -3,8 +3,8 @@
 //!
 //! `bench/compare.py` has connections that idle, queues that hold one message, churn, a topic
 //! exchange with many bindings, and messages through NATS. `bench/storage.py` has numbered messages
-//! into a queue and out of it in order, many declarations, a fan-out, and the first confirm. `expire`
-//! is for whoever works on times to live (docs/performance.md).
+//! into a queue and out of it in order, many declarations, a fan-out, and the first confirm.
+//! `expire` is for whoever works on times to live (docs/performance.md).
 
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 

@@ -39,6 +39,8 @@ pub(crate) enum Notice {
     Blocked,
     /// All resource alarms are off.
     Unblocked,
+    /// Consumer timeouts have changed: a silent connection is to look at the newest.
+    Timeouts,
 }
 
 #[derive(Debug)]

@@ -150,7 +150,8 @@ impl Broker {
         self.topology.store(Arc::new(topology));
         let mut position = self.defined();
         for vhost in self.topology().vhosts.values() {
-            position = position.max(self.configure_queues(&writer, vhost, now));
+            let (configured, long) = self.configure_queues(&writer, vhost, now);
+            position = position.max(configured).max(self.trim(&long, now));
         }
         for (vhost, name) in queues {
             if let Some(queue) =

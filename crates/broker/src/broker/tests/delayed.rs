@@ -1,6 +1,7 @@
 //! Delayed messages: they wait, survive, are routed once, and can be seen and cancelled meanwhile.
 
 use super::*;
+use crate::ids::Seq;
 use crate::message::Filter;
 use crate::routing::{RoutingInput, route};
 
@@ -244,6 +245,56 @@ fn what_waits_survives_a_restart_and_knows_its_time() {
     let mut late = World { now: late.now.after(5_000), ..late };
     late.run(0);
     assert_eq!(late.drain("q").len(), 80, "those that are due go at once");
+}
+
+#[test]
+fn what_is_due_soon_is_read_ahead_in_the_order_of_the_log() {
+    let mut world = World::new();
+    world.later(&[]);
+    world.declare("q", true, &[]);
+    world.bind("later", "q");
+    // The first is due last: it stays at the head, in memory.
+    let delay = |index: i64| if index == 0 { 100_000 } else { 60_000 + index * 7_919 % 40_000 };
+    let sent: Vec<Message> = (0..200).map(|index| waits(&large("a"), delay(index))).collect();
+    world.send_later(&sent);
+    let topology = world.broker.topology();
+    let schedule = topology.vhosts["/"].exchanges["later"].schedule().unwrap();
+    let put_away = |world: &World| {
+        let mut batch = schedule.lock(world.broker.context(world.now));
+        batch.page_out(1);
+        world.broker.finished(schedule, batch.finish(), world.now);
+        world.load_all();
+    };
+    put_away(&world);
+    world.log.take_fetched();
+    let first = (1..200).map(delay).min().unwrap() as u64;
+    assert_eq!(world.broker.next_alarm(), Some(world.now.after(first - 5_000)));
+
+    world.run(first - 5_001);
+    assert_eq!(world.log.take_fetched(), []);
+    world.run(1);
+    let read = world.log.take_fetched();
+    // The head of the queue is read with it.
+    assert!(read.chunk_by(|one, next| one < next).count() <= 2, "neighbours go together");
+    let soon = |index: &i64| delay(*index) < first as i64 + 10_000 - 16;
+    let soon: Vec<Seq> = (1..200).filter(soon).map(|index| Seq(index as u64 + 1)).collect();
+    assert!(soon.len() > 30 && soon.iter().all(|seq| read.contains(seq)));
+    assert!(read.len() < 100, "and not all of them: {}", read.len());
+    world.run(4_999);
+    assert_eq!((world.log.take_fetched(), world.drain("q").len()), (vec![], 0));
+
+    // What comes meanwhile and is due sooner is read, too.
+    let sent: Vec<Message> = (0..50).map(|index| waits("b", 4_000 - index)).collect();
+    world.send_later(&sent);
+    put_away(&world);
+    world.run(1_000);
+    assert!(world.log.take_fetched().iter().filter(|seq| seq.0 > 200).count() >= 49);
+    let mut got = world.drain("q").len();
+    for _ in 0..100 {
+        world.run(500);
+        got += world.drain("q").len();
+    }
+    assert_eq!((got, world.waiting()), (250, (0, 0)));
 }
 
 #[test]

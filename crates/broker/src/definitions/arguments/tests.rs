@@ -47,11 +47,16 @@ fn classic_and_quorum_queues_take_what_is_new() {
 }
 
 #[test]
+fn a_consumer_timeout_of_0_is_one_of_its_own() {
+    let settings = read(&[("x-consumer-timeout", FieldValue::I32(0))]).unwrap();
+    assert_eq!(settings.consumer_timeout_ms, Some(0), "and not the default");
+}
+
+#[test]
 fn what_is_not_asked_for_is_off() {
     let settings = read(&[
         ("x-delayed-retry-type", "disabled".into()),
         ("x-delayed-retry-min", FieldValue::I32(100)),
-        ("x-consumer-timeout", FieldValue::I32(0)),
         ("x-message-deduplication", false.into()),
         ("x-cache-size", FieldValue::I32(7)),
     ]);

@@ -17,7 +17,7 @@ pub struct Applying<'a> {
 
 /// The arguments that policies can set, and how a policy's value meets that of the argument.
 const SETTABLE: [(&str, Rule); 19] = [
-    ("consumer-timeout", Rule::Least),
+    ("consumer-timeout", Rule::LeastTimeout),
     ("dead-letter-exchange", Rule::First),
     ("dead-letter-routing-key", Rule::First),
     ("dead-letter-strategy", Rule::First),
@@ -47,6 +47,8 @@ enum Rule {
     Most,
     /// The smaller number, where one below zero is no limit.
     LeastLimit,
+    /// The smaller number, where 0 is no timeout.
+    LeastTimeout,
     /// The first: a policy's before the operator's, an argument's before a policy's.
     First,
     /// The second.
@@ -80,7 +82,10 @@ impl Rule {
             (Self::Least, (Some(one), Some(other))) => one.min(other),
             (Self::Most, (Some(one), Some(other))) => one.max(other),
             (Self::LeastLimit, (Some(one), Some(other))) if one < 0 || other < 0 => one.max(other),
-            (Self::LeastLimit, (Some(one), Some(other))) => one.min(other),
+            (Self::LeastTimeout, (Some(one), Some(other))) if one == 0 || other == 0 => {
+                one.max(other)
+            }
+            (Self::LeastLimit | Self::LeastTimeout, (Some(one), Some(other))) => one.min(other),
         };
         FieldValue::I64(number)
     }

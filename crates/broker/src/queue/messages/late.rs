@@ -143,6 +143,38 @@ impl Late {
         }
     }
 
+    /// When the first of them expires, or a little before; only those that do not expire before
+    /// `from` count, which is the beginning of a bucket.
+    pub(super) fn first_from(&self, from: Timestamp) -> Option<Timestamp> {
+        let first = self.buckets.range(from.0 / BUCKET_MS..).next()?.1.first;
+        Some(first.max(from))
+    }
+
+    /// Has `take` called with each place that expires from `now` on and before about `until`, of
+    /// those known already (up to `seen`, and before `known`) none. It says when to stop: gives the
+    /// beginning of the first bucket that was not looked at.
+    pub(super) fn between(
+        &self,
+        (now, until): (Timestamp, Timestamp),
+        (seen, known): (Seq, Timestamp),
+        mut take: impl FnMut(Seq, u64) -> bool,
+    ) -> Timestamp {
+        let end = until.0 / BUCKET_MS;
+        for (number, bucket) in self.buckets.range(now.0.min(until.0) / BUCKET_MS..end) {
+            let is_known = *number < known.0 / BUCKET_MS;
+            let skip = match is_known {
+                true => bucket.entries.partition_point(|entry| entry.seq <= seen),
+                false => 0,
+            };
+            for entry in bucket.entries.range(skip..) {
+                if !take(entry.seq, entry.body_len.into()) {
+                    return Timestamp((*number + 1) * BUCKET_MS);
+                }
+            }
+        }
+        Timestamp(end * BUCKET_MS)
+    }
+
     /// When [`Self::take_due`] is to be called.
     pub(super) fn next(&self) -> Timestamp {
         let Some((number, bucket)) = self.buckets.first_key_value() else {

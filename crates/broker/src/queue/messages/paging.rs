@@ -304,6 +304,8 @@ impl Messages {
             return false;
         }
         self.epoch += 1;
+        // What was in memory may not be any more.
+        self.look_ahead_anew();
         let (mut keep, mut room) = (keep_bytes, true);
         for index in (0..self.levels.len()).rev() {
             let mut level = std::mem::take(&mut self.levels[index]);

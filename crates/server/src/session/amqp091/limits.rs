@@ -5,7 +5,9 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use leveret_broker::definitions::{Quota, QuotaOf, UserLimits, VhostLimits};
+use leveret_broker::definitions::{
+    PolicyKind, PolicyRequest, Quota, QuotaOf, UserLimits, VhostLimits,
+};
 use leveret_broker::ids::Timestamp;
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 use leveret_wire::amqp091::frame::{write_body_frame_header, write_content_header, write_publish};
@@ -304,6 +306,44 @@ fn a_default_that_is_set_later_counts_from_then() {
     peer.give(&HEARTBEAT);
     assert!(wait(&mut peer, 6_999).is_empty());
     assert_eq!(wait(&mut peer, 1_001), [timed_out(7_000)]);
+}
+
+#[test]
+fn a_timeout_that_comes_by_policy_reaches_a_silent_connection() {
+    let world = world();
+    let mut peer = world.session();
+    // Without heartbeats nothing else wakes it.
+    peer.shake_hands("guest", 131_072, 0);
+    peer.send(1, &Method::ChannelOpen {});
+    peer.declare("q", false);
+    peer.consume("q");
+    peer.publish("q", false, b"a");
+    wait(&mut peer, 60_000);
+    assert_eq!(peer.session.deadline(), None);
+    put_timeout(&world, &peer, 0);
+    assert!(wait(&mut peer, 60_000).is_empty(), "0 is for ever");
+    put_timeout(&world, &peer, 5_000);
+    peer.take_mail();
+    assert!(wait(&mut peer, 4_999).is_empty());
+    assert_eq!(wait(&mut peer, 1_001), [timed_out(5_000)]);
+}
+
+fn put_timeout(world: &World, peer: &Peer, millis: i64) {
+    let definition = FieldTable(vec![("consumer-timeout".to_owned(), FieldValue::I64(millis))]);
+    let request = PolicyRequest { pattern: "^q$", apply_to: "queues", definition, priority: 0 };
+    let broker = &world.shared.broker;
+    broker.put_policy(PolicyKind::Policy, "/", "slow", &request, peer.now).unwrap();
+}
+
+#[test]
+fn a_timeout_of_0_of_a_queue_goes_before_the_default() {
+    let consumer_timeout = Some(Duration::from_secs(3));
+    let world = World::new(Options { consumer_timeout, ..Options::default() });
+    let mut peer = world.open();
+    declare_with_timeout(&mut peer, "q", 0);
+    peer.consume("q");
+    peer.publish("q", false, b"a");
+    assert!(wait(&mut peer, 3_600_000).is_empty());
 }
 
 #[test]

@@ -34,6 +34,8 @@ mod storm;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod waiting;
+#[cfg(test)]
 mod whole_publish;
 
 pub(crate) use connection::Session;

@@ -87,7 +87,9 @@ impl World {
         broker.add_vhost("/");
         broker.put_user("guest", "guest");
         log.sync();
-        Self { log, shared: Arc::new(Shared::new(broker, options)) }
+        let shared = Arc::new(Shared::new(broker, options));
+        shared.watch_timeouts();
+        Self { log, shared }
     }
 
     pub(super) fn session(&self) -> Peer {

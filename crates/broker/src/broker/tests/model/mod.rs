@@ -19,7 +19,6 @@ use super::*;
 use crate::definitions::{PolicyKind, PolicyRequest};
 use crate::ids::Seq;
 use crate::message::{HeaderTable, Value};
-use crate::queue::DeathReason;
 use config::{Config, Overlay, PAIRS, QUEUES, config, overlay};
 use naive::{CONSUMERS, History, NEVER, Naive, One, Queue, Sent, is_no_ack, priority_of};
 

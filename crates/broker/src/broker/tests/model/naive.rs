@@ -463,7 +463,12 @@ impl History {
     /// Somebody has room for so many messages, or none any more.
     pub(super) fn make_room(&mut self, at: usize, consumer: usize, room: usize) {
         self.queue(at).eater = (consumer, room);
-        self.dispatch(at);
+        // What is away is read back piece by piece, and each is a group of its own.
+        while self.has_room(at) && !self.queue(at).ready.is_empty() {
+            let one = self.queue(at).ready.remove(0);
+            self.feed(at, one);
+            self.commit();
+        }
         self.commit();
     }
 
