@@ -551,8 +551,8 @@ impl Session {
                 self.fail_connection(failure, (0, 0));
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
-            // Each turn looks at the newest definitions and options.
-            Notice::Timeouts | Notice::Blocked | Notice::Cut => {}
+            Notice::Timeouts => self.link.refresh(),
+            Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
