@@ -5,6 +5,7 @@
 //! connections have in common.
 
 mod alarms;
+pub mod audit;
 mod bucket;
 mod clock;
 pub mod durable;
@@ -13,6 +14,7 @@ mod fatal;
 pub mod hot_path;
 mod listener_options;
 mod loading;
+mod login;
 mod net;
 mod options;
 mod session;
@@ -83,6 +85,8 @@ impl Server {
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
+        tell_of_access(&shared);
+        login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
             tokio::spawn(watch_alarm(Arc::clone(&shared))),
@@ -242,6 +246,7 @@ fn load_definitions(broker: &Broker, path: &Path) -> std::io::Result<()> {
     for ignored in &imported.ignored {
         tracing::warn!(%path, ignored, "this part of the definitions file has no effect here");
     }
+    audit::act("the server", None, "import definitions", &path.to_string());
     tracing::info!(%path, changed = imported.changed, "definitions file taken over");
     Ok(())
 }
@@ -252,8 +257,22 @@ fn add_defaults(broker: &Broker, options: &Options) {
         broker.add_vhost(&options.default_vhost);
     }
     if broker.topology().users.is_empty() {
-        broker.put_user(&options.default_user, &options.default_pass);
+        let (user, password) = (&options.default_user, &options.default_pass);
+        match broker.put_administrator(user, password, &options.default_vhost) {
+            Ok(_) => audit::act("the server", None, "add user", user),
+            Err(error) => tracing::warn!(user, %error, "the default user is not what it should be"),
+        }
     }
+}
+
+/// Has all connections told when users, vhosts or permissions change.
+fn tell_of_access(shared: &Arc<Shared>) {
+    let weak = Arc::downgrade(shared);
+    shared.broker.on_access_change(move |change| {
+        if let Some(shared) = weak.upgrade() {
+            shared.broadcast(&Notice::Access(change.clone()));
+        }
+    });
 }
 
 /// A secret for the names that the broker makes up.

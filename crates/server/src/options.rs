@@ -43,6 +43,12 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// How long a failed login or handshake waits for the end of its connection.
     pub login_failure_delay: Duration,
+    /// How long a right password is remembered; at zero, every login is hashed.
+    pub login_cache_ttl: Duration,
+    /// The longest back-off after failed logins of one user from one address; at zero, none.
+    pub login_backoff_max: Duration,
+    /// Users who can only connect from this machine.
+    pub loopback_users: Vec<String>,
     /// The largest frame before tune.
     pub initial_frame_max: u32,
     /// Most connections at once; further ones are closed at accept.
@@ -128,6 +134,9 @@ impl Default for Options {
             max_message_size: 16 << 20,
             handshake_timeout: Duration::from_secs(10),
             login_failure_delay: Duration::from_secs(3),
+            login_cache_ttl: Duration::from_secs(60),
+            login_backoff_max: Duration::from_secs(60),
+            loopback_users: vec!["guest".to_owned()],
             initial_frame_max: 8192,
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,

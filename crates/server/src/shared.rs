@@ -9,6 +9,7 @@ use leveret_broker::ids::{ConnectionId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::alarms::{Alarm, Alarms};
+use crate::login::Logins;
 use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
     pub(crate) door: Arc<Door>,
+    pub(crate) logins: Logins,
     /// Told when the memory alarm goes on.
     pub(crate) memory_alarm_raised: Notify,
     /// Told when a connection has ended.
@@ -36,6 +38,7 @@ impl Shared {
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             door: Arc::default(),
+            logins: Logins::default(),
             memory_alarm_raised: Notify::new(),
             connection_ended: Notify::new(),
         }

@@ -49,7 +49,10 @@ fn only_a_broker_without_users_and_vhosts_gets_the_defaults() {
     };
     add_defaults(&broker, &other);
     assert!(broker.authenticate("other", b"guest").is_none());
-    assert!(broker.check_vhost("/").is_ok() && broker.check_vhost("other").is_err());
+    assert!(
+        broker.check_vhost("somebody", "/").is_ok()
+            && broker.check_vhost("somebody", "other").is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -15,7 +15,7 @@ use leveret_server::{AddressRange, Durability, NameKind, TlsVersion};
 
 use super::error::Problem;
 use super::listener_setting::{LoginFrom, PeerVerify};
-use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, Watermark};
+use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
 use super::{Layer, Source};
 
 /// What is known of a key besides its type.
@@ -347,6 +347,22 @@ keys! {
     /// How long the answer to a failed login is held back, to slow guessing down.
     login_failure_delay: Duration = "login_failure_delay", default "3000",
         range range(Unit::Milliseconds, 0, 60_000);
+    reload true
+
+    /// How long a right password is remembered, so that a client that comes again costs no hash;
+    /// 0 is not at all.
+    login_cache_ttl: Duration = "login_cache_ttl", default "60000",
+        range range(Unit::Milliseconds, 0, 3_600_000);
+    reload true
+
+    /// The longest time for which a user who failed to log in from an address is refused there
+    /// without a look at the password. It begins with the third failure in a row; 0 is never.
+    login_backoff_max: Duration = "login_backoff_max", default "60000",
+        range range(Unit::Milliseconds, 0, 3_600_000);
+    reload true
+
+    /// Users who can only connect from this machine; `none` is nobody.
+    loopback_users: UserNames = "loopback_users", default "guest";
     reload true
 
     /// The largest frame before a client has logged in.

@@ -303,6 +303,42 @@ impl Setting for Vec<SocketAddr> {
     }
 }
 
+/// Names of users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserNames(pub Vec<String>);
+
+impl Setting for UserNames {
+    const LIST: bool = true;
+
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        let one = |raw: &Raw| match raw.text()?.trim() {
+            "none" => Some(Vec::new()),
+            text => {
+                let names = text.split(',').map(|name| name.trim().to_owned());
+                let names: Vec<String> = names.collect();
+                names.iter().all(|name| (1..=255).contains(&name.len())).then_some(names)
+            }
+        };
+        match raw {
+            Raw::List(values) => {
+                let lists: Option<Vec<Vec<String>>> = values.iter().map(one).collect();
+                lists.map(|lists| Self(lists.concat()))
+            }
+            single => one(single).map(Self),
+        }
+    }
+    fn expected(_: &Key) -> String {
+        "a user's name, a list of these, or \"none\"".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "USER"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        let names: Vec<String> = self.0.iter().map(|name| quoted(name)).collect();
+        format!("[{}]", names.join(", "))
+    }
+}
+
 /// How much memory may be used before publishers are blocked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Watermark {

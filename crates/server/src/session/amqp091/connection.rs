@@ -15,7 +15,7 @@ use leveret_wire::amqp091::{DecodeError, ReplyCode};
 use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Login};
 use super::link::Link;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(super) phase: Phase,
     pub(super) decoder: Decoder,
     pub(super) link: Link,
+    /// While the password is being checked.
+    pub(super) login: Option<Box<Login>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -94,6 +96,7 @@ impl Session {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
+            login: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -143,6 +146,9 @@ impl Session {
     /// Whether input is looked at: not while too much waits to be sent, a resource alarm holds
     /// publishers up, or the log is too far behind.
     pub(crate) fn wants_input(&self) -> bool {
+        if self.login.is_some() {
+            return false;
+        }
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.options.out_buffer_max_bytes;
         room && !self.is_paused()
@@ -326,9 +332,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => {
-                self.link.send(0, &Method::ConnectionUpdateSecretOk {});
-            }
+            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -540,8 +544,11 @@ impl Session {
             return self.cut();
         }
         if !matches!(self.phase, Phase::Running) {
-            if let (Notice::Close(_), Phase::Handshake(..)) = (&notice, &self.phase) {
-                self.phase = Phase::Ended;
+            match (notice, &self.phase) {
+                (Notice::Close(_), Phase::Handshake(..)) => self.phase = Phase::Ended,
+                (Notice::Login(outcome), _) => self.on_login(outcome),
+                (Notice::Access(change), _) => self.on_access_change(&change),
+                _ => {}
             }
             return;
         }
@@ -551,8 +558,9 @@ impl Session {
                 self.fail_connection(failure, (0, 0));
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
+            Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut => {}
+            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
@@ -586,7 +594,8 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at];
+        let times =
+            [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at, self.expiry()];
         times.into_iter().flatten().min()
     }
 
@@ -635,6 +644,7 @@ impl Session {
             self.end_rest();
         }
         self.check_acks(heard);
+        self.check_expiry();
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }

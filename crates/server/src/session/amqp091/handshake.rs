@@ -1,6 +1,9 @@
 //! From the protocol header to `connection.open-ok` (0-9-1 specification 2.2.4).
 
-use leveret_broker::ids::Name;
+use std::sync::Arc;
+
+use leveret_broker::auth::Secret;
+use leveret_broker::definitions::User;
 use leveret_wire::amqp091::frame::{Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
@@ -9,7 +12,9 @@ use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
-use super::sasl::Mechanism;
+use super::sasl::{Credentials, Mechanism};
+use crate::audit;
+use crate::login::{Attempt, Checked, Refused, Times};
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
@@ -21,8 +26,18 @@ const FRAME_OVERHEAD: usize = 8;
 pub(super) enum Handshake {
     Header,
     StartOk,
+    /// The check of the password.
+    Login,
     TuneOk,
     Open,
+}
+
+/// A login whose password is being checked.
+pub(super) struct Login {
+    mechanism: Mechanism,
+    user: String,
+    /// The client reads a close that refuses it.
+    can_read_refusal: bool,
 }
 
 impl Session {
@@ -127,22 +142,73 @@ impl Session {
         let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
-        let login = match (mechanism, &options.anonymous_login) {
-            (Mechanism::External, _) => self.certificate_user(),
+        let can_read_refusal = can("authentication_failure_close");
+        let credentials = match (mechanism, &options.anonymous_login) {
+            (Mechanism::External, _) => return self.log_in_by_certificate(can_read_refusal),
             (Mechanism::Anonymous, Some(login)) => {
-                self.link.broker().authenticate(&login.user, login.password.as_bytes())
+                Some(Credentials { user: &login.user, password: login.password.as_bytes() })
             }
-            _ => {
-                let Some(credentials) = mechanism.read(response) else {
-                    return self.fall_silent();
-                };
-                self.link.broker().authenticate(credentials.user, credentials.password)
+            _ => mechanism.read(response),
+        };
+        let Some(credentials) = credentials else { return self.fall_silent() };
+        let attempt = Attempt {
+            user: credentials.user.to_owned(),
+            password: Secret::new(credentials.password),
+            from: self.link.peer.ip(),
+            now: self.link.now,
+        };
+        self.login =
+            Some(Box::new(Login { mechanism, user: attempt.user.clone(), can_read_refusal }));
+        self.expect(Handshake::Login);
+        let shared = Arc::clone(&self.link.shared);
+        let times =
+            Times { remember: options.login_cache_ttl, backoff_max: options.login_backoff_max };
+        match shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times) {
+            Checked::Now(outcome) => self.on_login(outcome),
+            // Nothing is read until the answer is here.
+            Checked::Later => {}
+        }
+    }
+
+    /// A verified certificate is as good as a password.
+    fn log_in_by_certificate(&mut self, can_read_refusal: bool) {
+        let mechanism = Mechanism::External;
+        let Some(name) = self.link.peer.certificate_login().map(str::to_owned) else {
+            let login = Login { mechanism, user: String::new(), can_read_refusal };
+            return self.refuse_login(&login, "the certificate names no user");
+        };
+        let login = Login { mechanism, user: name, can_read_refusal };
+        match self.link.broker().user(&login.user) {
+            Ok(user) => {
+                self.login = Some(Box::new(login));
+                self.expect(Handshake::Login);
+                self.on_login(Ok(user));
             }
+            Err(_) => self.refuse_login(&login, "there is no user of the certificate's name"),
+        }
+    }
+
+    /// The password, or the certificate, was checked.
+    pub(super) fn on_login(&mut self, outcome: Result<Arc<User>, Refused>) {
+        let Some(login) = self.login.take() else { return };
+        // The deadline may have come first.
+        if !matches!(self.phase, Phase::Handshake(Handshake::Login, _)) {
+            return;
+        }
+        let user = match outcome {
+            Ok(user) => user,
+            Err(refused) => return self.refuse_login(&login, refused.reason()),
         };
-        let Some(user) = login else {
-            return self.refuse_login(mechanism, can("authentication_failure_close"));
-        };
-        self.link.who.user = user;
+        let now = self.link.broker().user(&user.name);
+        if now.is_ok_and(|now| now.password != user.password) || self.link.is_gone(&user.name) {
+            return self.refuse_login(&login, "the user has changed meanwhile");
+        }
+        let options = self.link.shared.options.load_full();
+        let only_here = options.loopback_users.iter().any(|name| **name == *user.name);
+        if only_here && !self.link.peer.ip().is_loopback() {
+            return self.refuse_login(&login, "this user can only connect via localhost");
+        }
+        self.link.who.user = user.name.clone();
         if let Some(entrance) = self.link.peer.entrance.take() {
             entrance.passed();
         }
@@ -157,31 +223,16 @@ impl Session {
         self.expect(Handshake::TuneOk);
     }
 
-    /// The user that the client's certificate is for, if there is one of that name.
-    fn certificate_user(&self) -> Option<Name> {
-        let Some(name) = self.link.peer.certificate_login() else {
-            tracing::warn!("the client's certificate names no user: see ssl_cert_login_from");
-            return None;
-        };
-        let topology = self.link.broker().topology();
-        let user = topology.users.get(name).map(|user| user.name.clone());
-        if user.is_none() {
-            tracing::warn!(name, "there is no user of the name in the client's certificate");
-        }
-        user
-    }
-
     /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.
-    fn refuse_login(&mut self, mechanism: Mechanism, can_read: bool) {
-        let from = self.link.peer.ip();
-        tracing::warn!(mechanism = mechanism.name(), %from, "login refused");
-        if !can_read {
+    fn refuse_login(&mut self, login: &Login, reason: &str) {
+        let mechanism = login.mechanism.name();
+        audit::login_failed(&login.user, self.link.peer.ip(), mechanism, reason);
+        if !login.can_read_refusal {
             return self.fall_silent();
         }
         let text = format!(
-            "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details \
-             see the broker logfile.",
-            mechanism.name()
+            "ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}. For \
+             details see the broker logfile."
         );
         self.send_close(ReplyCode::AccessRefused, &text, (0, 0));
     }
@@ -203,7 +254,8 @@ impl Session {
     }
 
     fn on_open(&mut self, vhost: &str) {
-        let vhost = self.link.broker().check_vhost(vhost).map_err(Failure::from);
+        let user = self.link.who.user.clone();
+        let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.phase = Phase::Running;
@@ -211,6 +263,7 @@ impl Session {
             }
             Err(failure) => {
                 let text = failure.reply_text();
+                audit::vhost_refused(&user, self.link.peer.ip(), &text);
                 self.send_close(ReplyCode::NotAllowed, &text, (10, 40));
             }
         }

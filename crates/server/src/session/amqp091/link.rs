@@ -50,6 +50,8 @@ pub(super) struct Link {
     pub(super) out: OutBuffer,
     pub(super) who: Principal,
     pub(super) peer: Peer,
+    /// Whom a publish may name as its user; none of those who may name anybody.
+    pub(super) sender: Option<Name>,
     pub(super) now: Timestamp,
     /// The negotiated largest frame; 0 is no limit.
     pub(super) frame_max: u32,
@@ -105,7 +107,8 @@ impl Link {
         let connection = shared.broker.new_connection();
         let topology = shared.broker.topology().clone();
         Self {
-            who: Principal { connection, user: Name::default(), vhost: Name::default() },
+            who: Principal::new(connection),
+            sender: None,
             peer,
             out: OutBuffer::default(),
             now: Timestamp(0),
@@ -156,6 +159,7 @@ impl Link {
         let topology = self.shared.broker.topology();
         if topology.version != self.topology.version {
             self.topology = Arc::clone(&topology);
+            self.look_up_sender();
             self.look_up_quotas();
             self.acks.on_change(self.now);
         }

@@ -4,6 +4,7 @@
 //! it; both append to `link.out`, which the driver writes. One turn's publishes and settlements
 //! gather in the [`link::Link`] and go to the queues together, before anything that could see them.
 
+mod access;
 mod acknowledge;
 mod basic;
 mod channel;
@@ -27,6 +28,8 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod permissions;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]

@@ -85,7 +85,8 @@ impl World {
         let log = Arc::new(SlowLog::default());
         let broker = Broker::new(log.clone(), [3; 32]);
         broker.add_vhost("/");
-        broker.put_user("guest", "guest");
+        broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
+        broker.put_administrator("guest", "guest", "/").unwrap();
         log.sync();
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
