@@ -24,15 +24,51 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     raise_open_files();
+    tell_open_files(loaded.config.connection_max);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if loaded.config.worker_threads > 0 {
         runtime.worker_threads(loaded.config.worker_threads);
     }
-    let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
+    let runtime = runtime
+        .event_interval(TASKS_BETWEEN_EVENTS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(serve(arguments, loaded, log, started));
     // A task that still blocks must not keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// How many tasks' turns come between two looks at the sockets. A turn takes what one large read
+/// brought, so that with many of them nobody would be heard for long.
+const TASKS_BETWEEN_EVENTS: u32 = 13;
+
+/// Open files that are not connections: listeners, the log, segments.
+const FILES_RESERVED: usize = 512;
+
+/// Fewer connections than this are worth a warning.
+const CONNECTIONS_FEW: usize = 10_000;
+
+/// How many connections there can be: a connection takes a file, and those of the store must not
+/// be taken away.
+fn connections_possible() -> usize {
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(FILES_RESERVED).max(64)
+}
+
+/// Says when the limit of open files is lower than that of connections.
+fn tell_open_files(connection_max: usize) {
+    let connections = connections_possible();
+    if connections >= connection_max {
+        return;
+    }
+    let text = "the limit of open files allows fewer connections than connection_max";
+    if connections < CONNECTIONS_FEW {
+        tracing::warn!(connections, connection_max, "{text}: raise it (ulimit -Hn, LimitNOFILE)");
+    } else {
+        tracing::info!(connections, connection_max, "{text}");
+    }
 }
 
 /// Raises the soft limit of open files to the hard one: each connection takes one.
@@ -204,9 +240,12 @@ fn options(config: &Config) -> Options {
         login_backoff_max: config.login_backoff_max,
         loopback_users: config.loopback_users.0,
         initial_frame_max: config.initial_frame_max,
-        connection_max: config.connection_max,
+        connection_max: config.connection_max.min(connections_possible()),
         out_buffer_max_bytes: config.out_buffer_max_bytes,
+        consumers_per_connection_max: config.consumers_per_connection_max,
         consumers_per_channel_max: config.consumers_per_channel_max,
+        send_timeout: Some(config.send_timeout).filter(|timeout| !timeout.is_zero()),
+        half_received_max_bytes: config.half_received_max_bytes,
         consumer_timeout: Some(config.consumer_timeout).filter(|timeout| !timeout.is_zero()),
         transaction_max_bytes: config.transaction_max_bytes,
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),

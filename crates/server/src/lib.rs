@@ -6,6 +6,7 @@
 
 mod alarms;
 pub mod audit;
+mod bodies;
 mod bucket;
 mod clock;
 pub mod durable;
@@ -15,6 +16,7 @@ pub mod hot_path;
 mod listener_options;
 mod loading;
 mod login;
+mod memory;
 mod net;
 mod options;
 mod session;
@@ -50,8 +52,8 @@ use shared::Shared;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits for the tasks of those that it cuts then.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the end of a memory alarm is looked for.
-const ALARM_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the memory of the process is looked at, and so the end of a memory alarm.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running server.
 pub struct Server {
@@ -89,7 +91,7 @@ impl Server {
         login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
-            tokio::spawn(watch_alarm(Arc::clone(&shared))),
+            tokio::spawn(watch_memory(Arc::clone(&shared))),
         ];
         for listener in listeners {
             tasks.push(tokio::spawn(accept(listener, Port::plain(&shared))));
@@ -305,12 +307,14 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-/// While the memory alarm is on, looks for its end.
-async fn watch_alarm(shared: Arc<Shared>) {
+/// Looks at the memory of the process; raises the memory alarm, and ends it.
+async fn watch_memory(shared: Arc<Shared>) {
     loop {
-        shared.memory_alarm_raised.notified().await;
-        while !shared.relax_memory(clock::now()) {
-            sleep(ALARM_INTERVAL).await;
+        if let Some(bytes) = memory::process_bytes() {
+            shared.note_process(bytes);
         }
+        shared.check_memory(clock::now());
+        shared.relax_memory(clock::now());
+        sleep(MEMORY_INTERVAL).await;
     }
 }

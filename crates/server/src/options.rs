@@ -55,13 +55,19 @@ pub struct Options {
     pub connection_max: usize,
     /// Deliveries that wait for one connection's socket.
     pub out_buffer_max_bytes: usize,
+    /// Most consumers a connection.
+    pub consumers_per_connection_max: usize,
     /// Most consumers a channel.
     pub consumers_per_channel_max: usize,
+    /// How long a socket may take nothing of what is sent to it; without it, for ever.
+    pub send_timeout: Option<Duration>,
+    /// Bodies that are half received, of all connections.
+    pub half_received_max_bytes: usize,
     /// How long a delivery may wait for its acknowledgement; without it, for ever.
     pub consumer_timeout: Option<Duration>,
     /// Publishes of one open transaction.
     pub transaction_max_bytes: usize,
-    /// Messages in memory from which on publishers are blocked.
+    /// Memory of the process, or of messages, from which on publishers are blocked.
     pub memory_high_watermark_bytes: u64,
     /// A definitions file to take over at the start.
     pub load_definitions: Option<PathBuf>,
@@ -140,7 +146,10 @@ impl Default for Options {
             initial_frame_max: 8192,
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,
+            consumers_per_connection_max: 16_384,
             consumers_per_channel_max: 65_536,
+            send_timeout: Some(Duration::from_secs(600)),
+            half_received_max_bytes: 256 << 20,
             consumer_timeout: None,
             transaction_max_bytes: 256 << 20,
             memory_high_watermark_bytes: 4 << 30,

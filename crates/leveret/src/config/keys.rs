@@ -408,6 +408,11 @@ keys! {
         range range(Unit::Count, 1, 1_000_000);
     reload true
 
+    /// The most consumers a connection may have, over all its channels.
+    consumers_per_connection_max: usize = "consumer_max_per_connection", default "16384",
+        range range(Unit::Count, 1, 4_194_304);
+    reload true
+
     /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 is for
     /// ever. Queues may have a time of their own (`x-consumer-timeout`, `consumer-timeout`).
     consumer_timeout: Duration = "consumer_timeout", default "0",
@@ -419,15 +424,29 @@ keys! {
         range range(Unit::Bytes, 65_536, 1_073_741_824);
     reload false
 
+    /// How long a client may take nothing of what is sent to it before its connection is closed,
+    /// also if there are no heartbeats; 0 is for ever.
+    send_timeout: Duration = "send_timeout", default "600000",
+        range range(Unit::Milliseconds, 0, 4_294_967_295);
+    reload true
+
+    /// How much messages may take that are half received, over all connections. Beyond, those that
+    /// send large messages wait for one another, and those that stall are closed.
+    half_received_max_bytes: usize = "half_received_max", default "256MiB",
+        range range(Unit::Bytes, 1 << 20, 1 << 40);
+    reload true
+
     /// How much the publishes of one open transaction may hold.
     transaction_max_bytes: usize = "transaction_max", default "256MiB",
         range range(Unit::Bytes, 65_536, 1 << 40);
     reload true
 
-    /// Above this use of memory publishers are blocked: a share of the machine's (or the
-    /// container's) memory, or bytes.
+    /// When the process, or its messages, take more than this, publishers are blocked: a share of
+    /// the machine's (or the container's) memory, or bytes (RabbitMQ: `vm_memory_high_watermark`).
+    /// A quarter above, nobody gets new definitions, or many channels or consumers.
     memory_high_watermark: Watermark = "memory.high_watermark", default "0.6",
-        range range(Unit::Bytes, 16_777_216, 1 << 50);
+        range range(Unit::Bytes, 16_777_216, 1 << 50),
+        aliases &["RABBITMQ_VM_MEMORY_HIGH_WATERMARK"];
     reload true
 
     /// The size of one file of the log that durable messages are written to first.

@@ -32,6 +32,9 @@ const TAIL_COPY_MAX: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// Turns before other tasks get their turn.
 const TURNS_MAX: usize = 16;
+/// Bytes that are read before other tasks get their turn: the work of a turn is what was read, and
+/// a client that floods would have the whole of its thread.
+const READ_BEFORE_OTHERS: usize = READ_MAX;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TAIL_COPY_MAX + READ_MAX]);
@@ -64,6 +67,8 @@ struct Driver<S> {
     /// The peer has sent its end of file.
     read_closed: bool,
     sleep_at: Option<Timestamp>,
+    /// Read since others had their turn.
+    read_bytes: usize,
 }
 
 /// Serves one connection until it ends; whatever it held is released before this returns.
@@ -81,6 +86,7 @@ where
         unflushed: false,
         read_closed: false,
         sleep_at: None,
+        read_bytes: 0,
     };
     let mut sleep = pin!(sleep_until(Instant::now()));
     let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
@@ -117,6 +123,7 @@ fn poll_end<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<
 impl<S: Transport> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
         self.mailbox.register(cx.waker());
+        self.read_bytes = 0;
         for _ in 0..TURNS_MAX {
             let mut progress = self.take_mail();
             progress |= self.write(cx)?;
@@ -131,6 +138,9 @@ impl<S: Transport> Driver<S> {
             progress |= self.check_time(cx, sleep.as_mut());
             if !progress {
                 return Poll::Pending;
+            }
+            if self.read_bytes >= READ_BEFORE_OTHERS {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -157,7 +167,10 @@ impl<S: Transport> Driver<S> {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(written)) => written,
                     Poll::Ready(Err(error)) => return Err(error),
-                    Poll::Pending => return Ok(progress),
+                    Poll::Pending => {
+                        self.session.on_stuck(clock::now());
+                        return Ok(progress);
+                    }
                 }
             };
             self.session.out().advance(written);
@@ -204,6 +217,7 @@ impl<S: Transport> Driver<S> {
                 Poll::Ready(result) => result?,
             }
             let read = buffer.filled().len();
+            self.read_bytes += read;
             self.read_closed = read == 0;
             if read > 0 {
                 self.tail.clear();
@@ -224,6 +238,7 @@ impl<S: Transport> Driver<S> {
         tail.truncate(kept + read);
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
+                self.read_bytes += read;
                 self.feed_tail(tail);
                 Ok(true)
             }

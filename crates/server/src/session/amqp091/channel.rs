@@ -116,6 +116,14 @@ impl Channel {
         }
     }
 
+    /// The memory of the message that is half received.
+    pub(super) fn half_bytes(&self) -> usize {
+        match &self.content {
+            Content::None | Content::Header => 0,
+            Content::Body(builder) => builder.memory(),
+        }
+    }
+
     /// A method may not come in the middle of a publish.
     pub(super) fn check_no_content(&self) -> Outcome {
         match self.content {

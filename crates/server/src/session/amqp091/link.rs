@@ -82,6 +82,8 @@ pub(super) struct Link {
     pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
+    /// A channel may be in the middle of a body.
+    pub(super) has_halves: bool,
     /// What was published and is not charged yet.
     pub(super) published: Published,
     /// While the connection is open.
@@ -129,6 +131,7 @@ impl Link {
             defines: false,
             rest_until: None,
             publishes: false,
+            has_halves: false,
             published: Published::default(),
             seats: None,
             quotas: None,

@@ -111,6 +111,7 @@ impl Channel {
             return self.finish_publish(link, message, &extra_keys);
         }
         self.content = Content::Body(builder);
+        link.has_halves = true;
         Ok(())
     }
 
