@@ -1,6 +1,7 @@
 //! The broker on a log that keeps messages: what is appended together, what a restart gives back,
 //! and who is read to.
 
+mod access;
 mod browsing;
 mod dead_letters;
 mod delayed;

@@ -101,7 +101,8 @@ pub struct MessageBuilder {
 impl MessageBuilder {
     /// Starts from the publish and its content header. `properties` are the raw flags and list,
     /// `user` is the authenticated user, that a user-id property must equal (RabbitMQ: Validated
-    /// User-ID), none if it may be any, `reply_token` completes a `reply-to` of `amq.rabbitmq.reply-to`.
+    /// User-ID), none if it may be any, `reply_token` completes a `reply-to` of
+    /// `amq.rabbitmq.reply-to`.
     #[inline]
     pub fn new(
         exchange: &str,
