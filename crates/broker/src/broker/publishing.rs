@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::once::{Line, Looked, Sent};
 use super::{Broker, Principal};
+use crate::auth::Permission;
 use crate::deduplication::ExchangeMemory;
 use crate::definitions::Topology;
 use crate::error::{Refusal, Resource};
@@ -14,7 +15,7 @@ use crate::ids::{QueueId, Timestamp};
 use crate::log::Position;
 use crate::message::Message;
 use crate::queue::{Batch, Publish, QueueHandle, finish_all};
-use crate::routing::{RoutingInput, route};
+use crate::routing::{ExchangeKind, RoutingInput, route};
 
 /// Where a message goes.
 #[derive(Debug, Clone, Default)]
@@ -156,10 +157,17 @@ impl Broker {
         let Some(vhost) = topology.vhosts.get(&who.vhost) else {
             return Err(Refusal::not_found(resource));
         };
+        vhost.permit(who, Permission::Write, resource)?;
         let source = vhost.exchange(exchange)?;
         if source.spec.internal {
             let text = format!("cannot publish to internal {resource}");
             return Err(Refusal::access(text));
+        }
+        if source.spec.routing_kind() == ExchangeKind::Topic {
+            let further = input.extra_keys.iter().map(|key| &**key);
+            for key in std::iter::once(input.routing_key).chain(further) {
+                vhost.permit_topic(who, Permission::Write, exchange, key)?;
+            }
         }
         let routed = route(vhost, exchange, input);
         self.count_memory(routed.history_bytes);

@@ -40,7 +40,7 @@ impl Head {
     #[inline]
     fn check(
         properties: &[u8],
-        user: &str,
+        user: Option<&str>,
         reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
         let parsed = Essentials::parse(properties).map_err(|_| PublishRefusal::Malformed)?;
@@ -101,14 +101,15 @@ pub struct MessageBuilder {
 impl MessageBuilder {
     /// Starts from the publish and its content header. `properties` are the raw flags and list,
     /// `user` is the authenticated user, that a user-id property must equal (RabbitMQ: Validated
-    /// User-ID), `reply_token` completes a `reply-to` of `amq.rabbitmq.reply-to`.
+    /// User-ID), none if it may be any, `reply_token` completes a `reply-to` of
+    /// `amq.rabbitmq.reply-to`.
     #[inline]
     pub fn new(
         exchange: &str,
         routing_key: &str,
         properties: &[u8],
         body_size: u64,
-        user: &str,
+        user: Option<&str>,
         reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
         let head = Head::check(properties, user, reply_token)?;
@@ -124,7 +125,7 @@ impl MessageBuilder {
         routing_key: &str,
         properties: &[u8],
         body: &[u8],
-        user: &str,
+        user: Option<&str>,
         reply_token: Option<&str>,
     ) -> Result<(Message, Vec<Name>), PublishRefusal> {
         let head = Head::check(properties, user, reply_token)?;
@@ -231,9 +232,9 @@ fn rewrite(
     Ok(encoded)
 }
 
-fn check_user(properties: &Essentials<'_>, user: &str) -> Result<(), PublishRefusal> {
-    match properties.user_id {
-        Some(claimed) if claimed != user => refuse(format!(
+fn check_user(properties: &Essentials<'_>, user: Option<&str>) -> Result<(), PublishRefusal> {
+    match (properties.user_id, user) {
+        (Some(claimed), Some(user)) if claimed != user => refuse(format!(
             "user_id property set to '{}' but authenticated user was '{user}'",
             String::from_utf8_lossy(claimed.as_bytes())
         )),
@@ -304,7 +305,7 @@ mod tests {
     use super::*;
 
     fn build(properties: &[u8]) -> Result<Message, PublishRefusal> {
-        MessageBuilder::new("x", "key", properties, 0, "guest", Some("token"))
+        MessageBuilder::new("x", "key", properties, 0, Some("guest"), Some("token"))
             .map(|builder| builder.finish().0)
     }
 
@@ -318,7 +319,7 @@ mod tests {
     #[test]
     fn a_message_survives_its_stored_form() {
         let properties = b"\x11\x00\x02\x0260";
-        let builder = MessageBuilder::new("x", "key", properties, 4, "guest", None).unwrap();
+        let builder = MessageBuilder::new("x", "key", properties, 4, Some("guest"), None).unwrap();
         let mut builder = builder;
         builder.push(b"body").unwrap();
         let message = builder.finish().0;

@@ -52,7 +52,7 @@ impl Channel {
 
     pub(super) fn on_get(&mut self, link: &mut Link, queue: &str, no_ack: bool) -> Outcome {
         let name = self.queue_name(queue)?;
-        let queue = link.broker().find_queue(&link.who, name)?;
+        let queue = link.broker().readable_queue(&link.who, name)?;
         let Some(got) = link.broker().get(&queue, no_ack, link.now) else {
             link.send(self.number, &Method::BasicGetEmpty {});
             return Ok(());
@@ -108,7 +108,7 @@ impl Channel {
 
     fn consume_queue(&mut self, link: &mut Link, consume: &Consume<'_>) -> Outcome {
         let name = self.queue_name(consume.queue)?;
-        let queue = link.broker().find_queue(&link.who, name)?;
+        let queue = link.broker().readable_queue(&link.who, name)?;
         let arguments = consume.arguments.to_owned();
         let priority = link.broker().consumer_priority(&link.who, name, &arguments)?;
         let id = link.broker().new_consumer();

@@ -16,11 +16,12 @@ use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Login};
 use super::link::Link;
 use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
+use crate::session::Peer;
 use crate::shared::Shared;
 
 /// How long a close waits for its close-ok, in milliseconds.
@@ -54,6 +55,8 @@ pub(crate) struct Session {
     pub(super) phase: Phase,
     pub(super) decoder: Decoder,
     pub(super) link: Link,
+    /// While the password is being checked.
+    pub(super) login: Option<Box<Login>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -72,6 +75,8 @@ pub(crate) struct Session {
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
+    /// What has come before the login.
+    pub(super) early_bytes: usize,
     /// Empty; keeps its memory between turns.
     mail: Mail,
     /// Channels with confirms that are not durable.
@@ -87,16 +92,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A connection that was accepted at `now`.
-    pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> Self {
+    /// A connection from `peer` that was accepted at `now`.
+    pub(crate) fn new(shared: Arc<Shared>, peer: Peer, now: Timestamp) -> Self {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox);
+        let link = Link::new(shared, mailbox, peer);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
+            login: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -107,6 +113,7 @@ impl Session {
             last_read: now,
             last_write: now,
             stopped_early: false,
+            early_bytes: 0,
             confirms_wait_for: None,
             confirms_bytes: 0,
             input_waits_for: Position::START,
@@ -147,6 +154,9 @@ impl Session {
     /// Whether input is looked at: not while too much waits to be sent, a resource alarm holds
     /// publishers up, or the log is too far behind.
     pub(crate) fn wants_input(&self) -> bool {
+        if self.login.is_some() {
+            return false;
+        }
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.options.out_buffer_max_bytes;
         room && !self.is_paused()
@@ -331,9 +341,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => {
-                self.link.send(0, &Method::ConnectionUpdateSecretOk {});
-            }
+            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -550,8 +558,11 @@ impl Session {
             return self.cut();
         }
         if !matches!(self.phase, Phase::Running) {
-            if let (Notice::Close(_), Phase::Handshake(..)) = (&notice, &self.phase) {
-                self.phase = Phase::Ended;
+            match (notice, &self.phase) {
+                (Notice::Close(_), Phase::Handshake(..)) => self.phase = Phase::Ended,
+                (Notice::Login(outcome), _) => self.on_login(outcome),
+                (Notice::Access(change), _) => self.on_access_change(&change),
+                _ => {}
             }
             return;
         }
@@ -561,8 +572,9 @@ impl Session {
                 self.fail_connection(failure, (0, 0));
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
+            Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut => {}
+            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
@@ -596,8 +608,13 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let stuck = self.send_deadline();
-        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at, stuck];
+        let times = [
+            self.deadline_of_phase(),
+            self.link.rest_until,
+            self.link.acks.at,
+            self.expiry(),
+            self.send_deadline(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -628,6 +645,7 @@ impl Session {
             self.end_rest();
         }
         self.check_acks(heard);
+        self.check_expiry();
         if self.send_deadline().is_some_and(|at| at <= now) {
             tracing::warn!(connection = ?self.connection(), "the client takes nothing: closed");
             return self.cut();

@@ -25,8 +25,10 @@ const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 fn world() -> World {
     let world = World::new(Options::default());
-    world.shared.broker.put_user("other", "other");
+    world.shared.broker.put_administrator("other", "other", "/").unwrap();
     world.shared.broker.add_vhost("elsewhere");
+    world.shared.broker.grant("guest", "elsewhere", [".*", ".*", ".*"]).unwrap();
+    world.log.sync();
     world.log.sync();
     world
 }

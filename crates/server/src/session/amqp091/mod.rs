@@ -4,6 +4,7 @@
 //! it; both append to `link.out`, which the driver writes. One turn's publishes and settlements
 //! gather in the [`link::Link`] and go to the queues together, before anything that could see them.
 
+mod access;
 mod acknowledge;
 mod basic;
 mod channel;
@@ -31,6 +32,8 @@ mod unacked;
 mod limits;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod permissions;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]

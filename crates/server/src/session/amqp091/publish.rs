@@ -63,7 +63,7 @@ impl Channel {
             &self.routing_key,
             publish.properties,
             publish.body,
-            &link.who.user,
+            link.sender.as_deref(),
             self.reply_token(),
         );
         Some(match built {
@@ -101,7 +101,7 @@ impl Channel {
             &self.routing_key,
             header.properties,
             header.body_size,
-            &link.who.user,
+            link.sender.as_deref(),
             self.reply_token(),
         )
         .map_err(|refusal| self.refused(link, refusal))?;

@@ -73,6 +73,7 @@ impl Link {
             ))
         })?;
         self.seats = Some(Seats { user: user_seat, vhost: vhost_seat });
+        self.look_up_sender();
         self.look_up_quotas();
         Ok(())
     }
