@@ -7,11 +7,13 @@ use std::io::{ErrorKind, Write};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use leveret_server::{Options, Server, StoreOptions};
+use leveret_server::{
+    AnonymousLogin, CertLoginFrom, EntryLimits, Options, Server, StoreOptions, TlsOptions,
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Config, ConfigArgs, Loaded};
+use crate::config::{self, Config, ConfigArgs, Loaded, LoginFrom, PeerVerify};
 use crate::logging::{self, Log};
 
 /// Runs the broker until it is told to stop.
@@ -139,6 +141,9 @@ fn announce(server: &Server, started: Instant) {
     for address in server.amqp_addresses() {
         line.push_str(&format!(" amqp={address}"));
     }
+    for address in server.amqps_addresses() {
+        line.push_str(&format!(" amqps={address}"));
+    }
     let start_ms = started.elapsed().as_millis();
     // A standard output that is closed is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line} start_ms={start_ms}");
@@ -172,12 +177,54 @@ fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Lo
     tracing::info!(changes = changes.len(), "configuration reloaded");
 }
 
+/// What TLS is told by the configuration.
+fn tls_options(config: &Config) -> TlsOptions {
+    TlsOptions {
+        certificates: config.ssl_certfile.clone(),
+        key: config.ssl_keyfile.clone(),
+        authorities: config.ssl_cacertfile.clone(),
+        by_name: config.ssl_sni_dir.clone(),
+        verify_peer: config.ssl_verify == PeerVerify::Peer,
+        require_peer: config.ssl_fail_if_no_peer_cert,
+        versions: config.ssl_versions.clone(),
+        login_from: match config.ssl_cert_login_from {
+            LoginFrom::Subject => CertLoginFrom::DistinguishedName,
+            LoginFrom::Common => CertLoginFrom::CommonName,
+            LoginFrom::Alternative => CertLoginFrom::AlternativeName(
+                config.ssl_cert_login_san_type,
+                config.ssl_cert_login_san_index,
+            ),
+        },
+        handshake_timeout: config.ssl_handshake_timeout,
+    }
+}
+
+fn entry_limits(config: &Config) -> EntryLimits {
+    EntryLimits {
+        per_address_max: config.connection_max_per_address,
+        rate_max: config.connection_rate_max,
+        pending_max: config.unauthenticated_max,
+        pending_bytes_max: config.unauthenticated_bytes_max,
+        pending_total_bytes_max: config.unauthenticated_total_bytes_max,
+    }
+}
+
+fn anonymous_login(config: &Config) -> Option<AnonymousLogin> {
+    let user = config.anonymous_login_user.clone();
+    (user != "none").then(|| AnonymousLogin { user, password: config.anonymous_login_pass.clone() })
+}
+
 /// The server's options from the configuration.
 fn options(config: &Config) -> Options {
     let config = config.clone();
     let memory = config::machine_memory_bytes();
     Options {
+        tls: tls_options(&config),
+        entry: entry_limits(&config),
+        anonymous_login: anonymous_login(&config),
+        proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
+        amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,
         default_user: config.default_user,

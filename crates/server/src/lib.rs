@@ -13,6 +13,7 @@ pub mod durable;
 mod fatal;
 #[doc(hidden)]
 pub mod hot_path;
+mod listener_options;
 mod loading;
 mod login;
 mod memory;
@@ -31,16 +32,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leveret_broker::broker::Broker;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use durable::tools as durable_tools;
-pub use options::{Durability, Options, StoreOptions};
+pub use leveret_wire::x509::NameKind;
+pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
+pub use options::{AnonymousLogin, Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
-use net::listener::{accept, listen};
+use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
+use net::tls::TlsContext;
 use shared::Shared;
 
 /// How long a shutdown waits for clients to answer their close.
@@ -54,6 +59,8 @@ const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<TlsContext>>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
 }
@@ -74,14 +81,9 @@ impl Server {
             broker = loaded.map_err(std::io::Error::other)??;
         }
         add_defaults(&broker, &options);
-        let mut listeners = Vec::new();
-        for address in &options.amqp_listen {
-            let listener = listen(*address, &options).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            listeners.push(listener);
-        }
-        let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let tls = load_tls(&options)?;
+        let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
+        let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
@@ -92,10 +94,22 @@ impl Server {
             tokio::spawn(watch_memory(Arc::clone(&shared))),
         ];
         for listener in listeners {
-            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
+            tasks.push(tokio::spawn(accept(listener, Port::plain(&shared))));
+        }
+        for listener in tls_listeners {
+            let port = Port { shared: Arc::clone(&shared), tls: tls.clone() };
+            tasks.push(tokio::spawn(accept(listener, port)));
+        }
+        if let Some(tls) = tls.clone() {
+            tasks.push(tokio::spawn(async move { tls.watch().await }));
         }
         let running = Mutex::new(Some(running));
-        Ok(Self { shared, addresses, tasks, running })
+        Ok(Self { shared, addresses, tls_addresses, tls, tasks, running })
+    }
+
+    /// Where AMQP over TLS is served, with the ports that were picked for port 0.
+    pub fn amqps_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
@@ -104,7 +118,12 @@ impl Server {
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
+    ///
+    /// Certificates are read again, too; if they are wrong, the old ones stay in force.
     pub fn reload(&self, options: Options) {
+        if let Some(tls) = &self.tls {
+            tls.reload(options.tls.clone());
+        }
         let before = self.shared.options.swap(Arc::new(options));
         if before.consumer_timeout != self.shared.options.load().consumer_timeout {
             self.shared.broadcast(&Notice::Timeouts);
@@ -124,6 +143,7 @@ impl Server {
     }
 
     async fn close_connections(&self) {
+        self.shared.door.clear();
         let reason = "broker forced connection closure with reason 'shutdown'";
         self.shared.broadcast(&Notice::Close(reason.to_owned()));
         if self.wait_for_connections(SHUTDOWN_TIMEOUT).await {
@@ -165,6 +185,33 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Reads the certificates if there is a listener for TLS.
+fn load_tls(options: &Options) -> std::io::Result<Option<Arc<TlsContext>>> {
+    if options.amqps_listen.is_empty() {
+        return Ok(None);
+    }
+    let loaded = TlsContext::load(&options.tls);
+    let tls = loaded.map_err(|error| std::io::Error::other(format!("cannot use TLS: {error}")))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Listens on all `wanted` addresses; the listeners, and where they are.
+fn listen_on(
+    wanted: &[SocketAddr],
+    options: &Options,
+) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for address in wanted {
+        let listener = listen(*address, options).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        addresses.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
 }
 
 /// Opens the data directory, and makes the broker of what it has kept.

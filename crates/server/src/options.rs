@@ -4,11 +4,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
+
 /// The settings of a server. Sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where to listen for AMQP 0-9-1.
     pub amqp_listen: Vec<SocketAddr>,
+    /// Where to listen for AMQP 0-9-1 over TLS.
+    pub amqps_listen: Vec<SocketAddr>,
+    /// The settings of TLS.
+    pub tls: TlsOptions,
+    /// Who must speak through the PROXY protocol; all others must not.
+    pub proxies: Vec<AddressRange>,
+    /// How many may come in.
+    pub entry: EntryLimits,
+    /// User and password of those who log in by ANONYMOUS; without it there is no such login.
+    pub anonymous_login: Option<AnonymousLogin>,
     /// The product name in `connection.start`; some clients change their behaviour by it.
     pub product: String,
     /// The cluster name in `connection.start`.
@@ -67,6 +79,21 @@ pub struct Options {
     pub store: StoreOptions,
 }
 
+/// Whom an anonymous client is taken for.
+#[derive(Clone)]
+pub struct AnonymousLogin {
+    /// The user's name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for AnonymousLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnonymousLogin").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// When something counts as durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -97,6 +124,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             amqp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 5672))],
+            amqps_listen: Vec::new(),
+            tls: TlsOptions::default(),
+            proxies: Vec::new(),
+            entry: EntryLimits::default(),
+            anonymous_login: None,
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
             default_user: "guest".to_owned(),

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::alarms::{Alarm, Alarms};
 use crate::bodies::Bodies;
 use crate::login::Logins;
+use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::tenants::Tenants;
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
+    pub(crate) door: Arc<Door>,
     pub(crate) logins: Logins,
     /// What is half received.
     pub(crate) bodies: Arc<Bodies>,
@@ -39,6 +41,7 @@ impl Shared {
             connections: Mutex::default(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
+            door: Arc::default(),
             logins: Logins::default(),
             bodies: Arc::default(),
             process_bytes: AtomicU64::new(0),
@@ -56,11 +59,11 @@ impl Shared {
 
     pub(crate) fn disconnect(&self, id: ConnectionId) {
         self.connections().remove(&id);
-        self.connection_ended.notify_waiters();
     }
 
+    /// How many connections there are, with those that have no session yet.
     pub(crate) fn connection_count(&self) -> usize {
-        self.connections().len()
+        self.door.open()
     }
 
     /// Has every connection told when policies change consumer timeouts.

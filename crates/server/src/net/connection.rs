@@ -14,10 +14,13 @@ use std::time::Duration;
 
 use leveret_broker::ids::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::mailbox::Mailbox;
 use super::out_buffer::OutBuffer;
+use super::tls::Metered;
 use crate::clock;
 use crate::session::amqp091::Session;
 
@@ -37,6 +40,20 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TAIL_COPY_MAX + READ_MAX]);
 }
 
+/// What a connection's bytes go through.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// What it has taken may still be here, until it is flushed.
+    const BUFFERS: bool;
+}
+
+impl Transport for TcpStream {
+    const BUFFERS: bool = false;
+}
+
+impl Transport for TlsStream<Metered> {
+    const BUFFERS: bool = true;
+}
+
 struct Driver<S> {
     stream: S,
     session: Session,
@@ -45,6 +62,8 @@ struct Driver<S> {
     tail: Vec<u8>,
     /// The session stopped before it had looked at all of `tail`.
     stalled: bool,
+    /// The transport has bytes that the socket has not taken.
+    unflushed: bool,
     /// The peer has sent its end of file.
     read_closed: bool,
     sleep_at: Option<Timestamp>,
@@ -55,7 +74,7 @@ struct Driver<S> {
 /// Serves one connection until it ends; whatever it held is released before this returns.
 pub(crate) async fn serve<S>(stream: S, session: Session)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     let mailbox = Arc::clone(session.mailbox());
     let mut driver = Driver {
@@ -64,6 +83,7 @@ where
         mailbox,
         tail: Vec::new(),
         stalled: false,
+        unflushed: false,
         read_closed: false,
         sleep_at: None,
         read_bytes: 0,
@@ -75,7 +95,8 @@ where
     }
     driver.session.release_all();
     // Close in good order, as far as the peer lets us.
-    let _ = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx)).await;
+    let shutdown = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx));
+    let _ = timeout(LINGER, shutdown).await;
     if !driver.read_closed {
         let _ = timeout(LINGER, poll_fn(|cx| poll_end(&mut driver.stream, cx))).await;
     }
@@ -99,7 +120,7 @@ fn poll_end<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<
     })
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl<S: Transport> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
         self.mailbox.register(cx.waker());
         self.read_bytes = 0;
@@ -107,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let mut progress = self.take_mail();
             progress |= self.write(cx)?;
             self.session.release_room();
-            if self.session.is_ended() && self.session.out().is_empty() {
+            if self.session.is_ended() && self.session.out().is_empty() && !self.unflushed {
                 return Poll::Ready(Ok(()));
             }
             progress |= self.read(cx)?;
@@ -154,9 +175,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             };
             self.session.out().advance(written);
             self.session.on_written(clock::now());
+            self.unflushed = S::BUFFERS;
             progress = true;
         }
+        self.flush(cx)?;
         Ok(progress)
+    }
+
+    /// Has the socket take what the transport still has.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if S::BUFFERS && self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(()),
+            }
+            self.unflushed = false;
+        }
+        Ok(())
     }
 
     /// Reads once, and gives the session what there is.

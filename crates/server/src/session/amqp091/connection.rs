@@ -75,6 +75,8 @@ pub(crate) struct Session {
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
+    /// What has come before the login.
+    pub(super) early_bytes: usize,
     /// Empty; keeps its memory between turns.
     mail: Mail,
     /// Channels with confirms that are not durable.
@@ -111,6 +113,7 @@ impl Session {
             last_read: now,
             last_write: now,
             stopped_early: false,
+            early_bytes: 0,
             confirms_wait_for: None,
             confirms_bytes: 0,
             input_waits_for: Position::START,

@@ -15,7 +15,7 @@ use leveret_wire::amqp091::table::Table;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::tests::{Peer, World, start_ok_of};
-use crate::net::connection::serve;
+use crate::net::connection::{Transport, serve};
 use crate::options::Options;
 
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
@@ -272,6 +272,10 @@ impl Endless {
     }
 }
 
+impl Transport for Endless {
+    const BUFFERS: bool = false;
+}
+
 impl AsyncRead for Endless {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -323,7 +327,7 @@ fn ready(world: &World, queue: &str) -> usize {
 #[tokio::test(flavor = "current_thread")]
 async fn a_quota_slows_the_guilty_tenant_only() {
     let world = World::new(Options::default());
-    world.shared.broker.put_user("other", "other");
+    world.shared.broker.put_administrator("other", "other", "/").unwrap();
     let mut peer = world.open();
     peer.declare("held", false);
     peer.declare("free", false);
@@ -335,6 +339,12 @@ async fn a_quota_slows_the_guilty_tenant_only() {
     let mut free = pin!(serve(free, world.session().session));
     let mut context = Context::from_waker(Waker::noop());
     let started = std::time::Instant::now();
+    // Passwords are checked by another thread.
+    while [&read_of_held, &read_of_free].iter().any(|read| read.load(Ordering::SeqCst) < 1_000) {
+        assert!(held.as_mut().poll(&mut context).is_pending());
+        assert!(free.as_mut().poll(&mut context).is_pending());
+        std::thread::sleep(Duration::from_millis(1));
+    }
     for turn in 0..20 {
         for (task, read) in [(&mut held, &read_of_held), (&mut free, &read_of_free)] {
             let before = read.load(Ordering::SeqCst);

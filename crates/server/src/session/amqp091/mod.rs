@@ -30,6 +30,7 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod permissions;
