@@ -68,12 +68,13 @@ impl Messages {
         }
         ready += slots + away;
         assert_eq!((self.ready, self.away.count), (ready, away));
-        let out = self.unacked.len() + self.leaving();
+        let rest = self.resting.check();
+        let out = self.unacked.len() + self.leaving() + rest.0;
         assert_eq!((self.slots, self.slot_bytes), (slots + out, bodies));
         assert_eq!(self.resident, resident);
         let out = self.unacked.values().map(|out| &out.slot);
         let out = out.chain(self.departures.slots()).map(Slot::resident);
-        assert_eq!(self.out_resident, out.sum::<u64>());
+        assert_eq!(self.out_resident, out.sum::<u64>() + rest.1);
         assert!(self.away.count > 0 || self.away.bytes == 0 && self.away.marks.is_empty());
     }
 
