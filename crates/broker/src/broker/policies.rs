@@ -12,11 +12,9 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::{Name, Timestamp};
 use crate::log::Position;
 use crate::message::FieldTable;
-use crate::queue::QueueHandle;
+use crate::queue::{QueueHandle, TRIM_MAX};
 
-/// How many messages a queue whose limit was lowered drops at a time.
-const TRIM_MAX: usize = 1024;
-/// How long it leaves the queue to others then.
+/// How long a queue whose limit was lowered is left to others after each piece.
 const TRIM_PAUSE: Duration = Duration::from_micros(200);
 
 /// The policies that are in force for a queue or an exchange.
