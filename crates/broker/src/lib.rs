@@ -5,6 +5,7 @@
 //! [`definitions`]) → [`queue`] (one lock a batch) → the consumer's [`queue::Outlet`].
 //! [`broker::Broker`] is the face of it all; [`log`] is the seam to storage.
 
+pub mod auth;
 pub mod broker;
 mod deduplication;
 pub mod definitions;

@@ -16,7 +16,7 @@ use crate::durable::StoreLog;
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
-use crate::session::amqp091::Session;
+use crate::session::{self, amqp091::Session};
 use crate::shared::Shared;
 
 /// The time, which stands still.
@@ -39,6 +39,7 @@ impl World {
     pub fn new(log: Arc<StoreLog>, recovered: Recovered) -> Self {
         let broker = Broker::recover(log, [3; 32], recovered, NOW);
         let options = Options::default();
+        broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
         crate::add_defaults(&broker, &options);
         broker.set_memory_budget(options.memory_high_watermark_bytes);
         Self { shared: Arc::new(Shared::new(broker, options)) }
@@ -54,7 +55,8 @@ impl World {
 
     /// A connection that was just accepted.
     pub fn connect(&self) -> Peer {
-        let session = Session::new(Arc::clone(&self.shared), NOW);
+        let from = session::Peer::new(([127, 0, 0, 1], 40_000).into());
+        let session = Session::new(Arc::clone(&self.shared), from, NOW);
         let mailbox = Arc::clone(session.mailbox());
         self.shared.connect(session.connection(), Arc::clone(&mailbox));
         Peer { session, mailbox }

@@ -5,13 +5,18 @@
 //! connections have in common.
 
 mod alarms;
+pub mod audit;
+mod bodies;
 mod bucket;
 mod clock;
 pub mod durable;
 mod fatal;
 #[doc(hidden)]
 pub mod hot_path;
+mod listener_options;
 mod loading;
+mod login;
+mod memory;
 mod net;
 mod options;
 mod session;
@@ -27,29 +32,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leveret_broker::broker::Broker;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use durable::tools as durable_tools;
-pub use options::{Durability, Options, StoreOptions};
+pub use leveret_wire::x509::NameKind;
+pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
+pub use options::{AnonymousLogin, Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
-use net::listener::{accept, listen};
+use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
+use net::tls::TlsContext;
 use shared::Shared;
 
 /// How long a shutdown waits for clients to answer their close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits for the tasks of those that it cuts then.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the end of a memory alarm is looked for.
-const ALARM_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the memory of the process is looked at, and so the end of a memory alarm.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running server.
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<TlsContext>>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
 }
@@ -70,26 +81,35 @@ impl Server {
             broker = loaded.map_err(std::io::Error::other)??;
         }
         add_defaults(&broker, &options);
-        let mut listeners = Vec::new();
-        for address in &options.amqp_listen {
-            let listener = listen(*address, &options).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            listeners.push(listener);
-        }
-        let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let tls = load_tls(&options)?;
+        let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
+        let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
+        tell_of_access(&shared);
+        login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
-            tokio::spawn(watch_alarm(Arc::clone(&shared))),
+            tokio::spawn(watch_memory(Arc::clone(&shared))),
         ];
         for listener in listeners {
-            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
+            tasks.push(tokio::spawn(accept(listener, Port::plain(&shared))));
+        }
+        for listener in tls_listeners {
+            let port = Port { shared: Arc::clone(&shared), tls: tls.clone() };
+            tasks.push(tokio::spawn(accept(listener, port)));
+        }
+        if let Some(tls) = tls.clone() {
+            tasks.push(tokio::spawn(async move { tls.watch().await }));
         }
         let running = Mutex::new(Some(running));
-        Ok(Self { shared, addresses, tasks, running })
+        Ok(Self { shared, addresses, tls_addresses, tls, tasks, running })
+    }
+
+    /// Where AMQP over TLS is served, with the ports that were picked for port 0.
+    pub fn amqps_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
@@ -98,7 +118,12 @@ impl Server {
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
+    ///
+    /// Certificates are read again, too; if they are wrong, the old ones stay in force.
     pub fn reload(&self, options: Options) {
+        if let Some(tls) = &self.tls {
+            tls.reload(options.tls.clone());
+        }
         let before = self.shared.options.swap(Arc::new(options));
         if before.consumer_timeout != self.shared.options.load().consumer_timeout {
             self.shared.broadcast(&Notice::Timeouts);
@@ -118,6 +143,7 @@ impl Server {
     }
 
     async fn close_connections(&self) {
+        self.shared.door.clear();
         let reason = "broker forced connection closure with reason 'shutdown'";
         self.shared.broadcast(&Notice::Close(reason.to_owned()));
         if self.wait_for_connections(SHUTDOWN_TIMEOUT).await {
@@ -161,6 +187,33 @@ impl Drop for Server {
     }
 }
 
+/// Reads the certificates if there is a listener for TLS.
+fn load_tls(options: &Options) -> std::io::Result<Option<Arc<TlsContext>>> {
+    if options.amqps_listen.is_empty() {
+        return Ok(None);
+    }
+    let loaded = TlsContext::load(&options.tls);
+    let tls = loaded.map_err(|error| std::io::Error::other(format!("cannot use TLS: {error}")))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Listens on all `wanted` addresses; the listeners, and where they are.
+fn listen_on(
+    wanted: &[SocketAddr],
+    options: &Options,
+) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for address in wanted {
+        let listener = listen(*address, options).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        addresses.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
+}
+
 /// Opens the data directory, and makes the broker of what it has kept.
 async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broker)> {
     let (store, seed) = (options.store.clone(), seed()?);
@@ -195,6 +248,7 @@ fn load_definitions(broker: &Broker, path: &Path) -> std::io::Result<()> {
     for ignored in &imported.ignored {
         tracing::warn!(%path, ignored, "this part of the definitions file has no effect here");
     }
+    audit::act("the server", None, "import definitions", &path.to_string());
     tracing::info!(%path, changed = imported.changed, "definitions file taken over");
     Ok(())
 }
@@ -205,8 +259,22 @@ fn add_defaults(broker: &Broker, options: &Options) {
         broker.add_vhost(&options.default_vhost);
     }
     if broker.topology().users.is_empty() {
-        broker.put_user(&options.default_user, &options.default_pass);
+        let (user, password) = (&options.default_user, &options.default_pass);
+        match broker.put_administrator(user, password, &options.default_vhost) {
+            Ok(_) => audit::act("the server", None, "add user", user),
+            Err(error) => tracing::warn!(user, %error, "the default user is not what it should be"),
+        }
     }
+}
+
+/// Has all connections told when users, vhosts or permissions change.
+fn tell_of_access(shared: &Arc<Shared>) {
+    let weak = Arc::downgrade(shared);
+    shared.broker.on_access_change(move |change| {
+        if let Some(shared) = weak.upgrade() {
+            shared.broadcast(&Notice::Access(change.clone()));
+        }
+    });
 }
 
 /// A secret for the names that the broker makes up.
@@ -239,12 +307,14 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-/// While the memory alarm is on, looks for its end.
-async fn watch_alarm(shared: Arc<Shared>) {
+/// Looks at the memory of the process; raises the memory alarm, and ends it.
+async fn watch_memory(shared: Arc<Shared>) {
     loop {
-        shared.memory_alarm_raised.notified().await;
-        while !shared.relax_memory(clock::now()) {
-            sleep(ALARM_INTERVAL).await;
+        if let Some(bytes) = memory::process_bytes() {
+            shared.note_process(bytes);
         }
+        shared.check_memory(clock::now());
+        shared.relax_memory(clock::now());
+        sleep(MEMORY_INTERVAL).await;
     }
 }

@@ -8,6 +8,8 @@ use leveret_wire::amqp091::PROTOCOL_HEADER;
 
 use super::*;
 
+mod entry;
+
 fn options() -> Options {
     let amqp_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     Options { amqp_listen, default_user: "somebody".to_owned(), ..Options::default() }
@@ -47,7 +49,10 @@ fn only_a_broker_without_users_and_vhosts_gets_the_defaults() {
     };
     add_defaults(&broker, &other);
     assert!(broker.authenticate("other", b"guest").is_none());
-    assert!(broker.check_vhost("/").is_ok() && broker.check_vhost("other").is_err());
+    assert!(
+        broker.check_vhost("somebody", "/").is_ok()
+            && broker.check_vhost("somebody", "other").is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

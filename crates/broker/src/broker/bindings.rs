@@ -1,12 +1,13 @@
 //! Binding and unbinding.
 
 use super::{Broker, Outgoing, Principal, Route, check_not_default};
+use crate::auth::Permission;
 use crate::definitions::{Binding, Command, Vhost};
-use crate::error::Refusal;
+use crate::error::{Refusal, Resource};
 use crate::ids::Timestamp;
 use crate::log::Position;
 use crate::message::FieldTable;
-use crate::routing::{Destination, Past, RoutingInput, route};
+use crate::routing::{Destination, ExchangeKind, Past, RoutingInput, route};
 
 /// A `queue.bind`, `queue.unbind`, `exchange.bind` or `exchange.unbind`.
 #[derive(Debug, Clone)]
@@ -32,6 +33,23 @@ impl BindRequest<'_> {
             check_not_default(name)?;
         }
         check_not_default(self.source)
+    }
+
+    /// Whoever binds writes to the destination and reads the source.
+    fn permit(&self, vhost: &Vhost, who: &Principal) -> Result<(), Refusal> {
+        let to = match &self.destination {
+            Destination::Exchange(name) => Resource::Exchange(name, &who.vhost),
+            Destination::Queue(name) => Resource::Queue(name, &who.vhost),
+        };
+        vhost.permit(who, Permission::Write, to)?;
+        self.check_names()?;
+        vhost.permit(who, Permission::Read, Resource::Exchange(self.source, &who.vhost))?;
+        match vhost.exchanges.get(self.source) {
+            Some(source) if source.spec.routing_kind() == ExchangeKind::Topic => {
+                vhost.permit_topic(who, Permission::Read, self.source, self.routing_key)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -59,7 +77,7 @@ impl Broker {
         request: BindRequest<'_>,
         now: Timestamp,
     ) -> Result<Position, Refusal> {
-        request.check_names()?;
+        request.permit(&*self.vhost(who)?, who)?;
         let binding = request.binding();
         let writer = self.write();
         let vhost = self.vhost(who)?;
@@ -112,7 +130,7 @@ impl Broker {
 
     /// Removes a binding; one that is missing is fine.
     pub fn unbind(&self, who: &Principal, request: BindRequest<'_>) -> Result<Position, Refusal> {
-        request.check_names()?;
+        request.permit(&*self.vhost(who)?, who)?;
         let binding = request.binding();
         let writer = self.write();
         let vhost = self.vhost(who)?;

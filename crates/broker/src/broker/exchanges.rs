@@ -1,7 +1,8 @@
 //! Declaring and deleting exchanges.
 
 use super::{Broker, Principal, check_not_default, check_reserved, strip_line_ends};
-use crate::definitions::{Command, Exchange, ExchangeSpec, check_arguments, check_flag};
+use crate::auth::Permission;
+use crate::definitions::{Command, Exchange, ExchangeSpec, Vhost, check_arguments, check_flag};
 use crate::error::{Refusal, RefusalKind, Resource};
 use crate::log::Position;
 use crate::message::FieldTable;
@@ -29,6 +30,14 @@ fn as_atom(kind: &str) -> String {
     if kind.contains('-') { format!("'{kind}'") } else { kind.to_owned() }
 }
 
+/// Whoever has an exchange pass messages on reads the one and writes to the other.
+fn permit_alternate(vhost: &Vhost, who: &Principal, spec: &ExchangeSpec) -> Result<(), Refusal> {
+    let to = spec.arguments.get("alternate-exchange").and_then(|to| to.as_str_bytes());
+    let Some(to) = to.and_then(|to| str::from_utf8(to).ok()) else { return Ok(()) };
+    vhost.permit(who, Permission::Read, Resource::Exchange(&spec.name, &who.vhost))?;
+    vhost.permit(who, Permission::Write, Resource::Exchange(to, &who.vhost))
+}
+
 fn check_same(found: &Exchange, wanted: &ExchangeSpec, vhost: &str) -> Result<(), Refusal> {
     let current = &found.spec;
     let resource = Resource::Exchange(&current.name, vhost);
@@ -45,7 +54,9 @@ impl Broker {
     pub fn find_exchange(&self, who: &Principal, name: &str) -> Result<(), Refusal> {
         let name = strip_line_ends(name);
         check_not_default(&name)?;
-        self.vhost(who)?.exchange(&name).map(drop)
+        let vhost = self.vhost(who)?;
+        vhost.permit_any(who, Resource::Exchange(&name, &who.vhost))?;
+        vhost.exchange(&name).map(drop)
     }
 
     /// Declares an exchange, or checks that the one of that name is the same.
@@ -69,10 +80,13 @@ impl Broker {
             internal: request.internal,
             arguments: request.arguments,
         };
-        if let Some(found) = self.vhost(who)?.exchanges.get(&spec.name) {
+        let vhost = self.vhost(who)?;
+        vhost.permit(who, Permission::Configure, Resource::Exchange(&spec.name, &who.vhost))?;
+        if let Some(found) = vhost.exchanges.get(&spec.name) {
             return check_same(found, &spec, &who.vhost).map(|()| self.defined());
         }
         check_reserved("exchange", &spec.name)?;
+        permit_alternate(&vhost, who, &spec)?;
         spec.check(&who.vhost)?;
         let writer = self.write();
         if let Some(found) = self.vhost(who)?.exchanges.get(&spec.name) {
@@ -96,6 +110,7 @@ impl Broker {
             let text = format!("deletion of system {resource} not allowed");
             return Err(Refusal::access(text));
         }
+        self.vhost(who)?.permit(who, Permission::Configure, resource)?;
         let writer = self.write();
         let vhost = self.vhost(who)?;
         let Some(exchange) = vhost.exchanges.get(name) else { return Ok(self.defined()) };

@@ -1,5 +1,6 @@
 //! The face of the broker: what a protocol session asks for, one verb each.
 
+mod access;
 mod bindings;
 mod browsing;
 mod consuming;
@@ -7,6 +8,7 @@ mod dead_letter;
 mod delayed;
 mod departures;
 mod exchanges;
+mod export;
 mod import;
 mod loading;
 mod once;
@@ -25,13 +27,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::definitions::{Applied, Command, Topology, User, Vhost};
+use crate::definitions::{Applied, Command, Exchange, Topology, Vhost};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
 use crate::queue::{Context, Departure, Finished, QueueHandle};
 
+pub use access::{AccessChange, Credential};
 pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use delayed::Scheduled;
@@ -56,6 +59,24 @@ pub struct Principal {
     pub user: Name,
     /// The vhost that the connection opened.
     pub vhost: Name,
+    /// What the client calls itself, in protocols where it does.
+    pub client_id: Option<Name>,
+    /// When the credential runs out: the connection is closed then. A password never does.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Principal {
+    /// A connection that nobody has logged in on.
+    pub fn new(connection: ConnectionId) -> Self {
+        let (user, vhost) = (Name::default(), Name::default());
+        Self { connection, user, vhost, client_id: None, expires_at: None }
+    }
+
+    /// `user` in `vhost`, with a password.
+    #[must_use]
+    pub fn in_vhost(self, user: &str, vhost: &str) -> Self {
+        Self { user: user.into(), vhost: vhost.into(), ..self }
+    }
 }
 
 /// A broker.
@@ -78,6 +99,7 @@ pub struct Broker {
     orphans: Vec<QueueId>,
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
+    access: access::Access,
 }
 
 impl std::fmt::Debug for Broker {
@@ -108,6 +130,7 @@ impl Broker {
             memory_budget: AtomicU64::new(u64::MAX),
             orphans: Vec::new(),
             defined: AtomicU64::new(0),
+            access: access::Access::default(),
         }
     }
 
@@ -142,39 +165,6 @@ impl Broker {
 
     fn context(&self, now: Timestamp) -> Context<'_> {
         Context { now, log: &*self.log, window: self.window() }
-    }
-
-    /// Adds a vhost; one that exists stays as it is.
-    pub fn add_vhost(&self, name: &str) -> Position {
-        let writer = self.write();
-        self.apply(&writer, &Command::AddVhost(name.into()), true).1
-    }
-
-    /// Adds a user, or replaces the one of that name.
-    pub fn put_user(&self, name: &str, password: &str) -> Position {
-        let [a, b, c, d, ..] = self.tokens.bits();
-        let user = User::new(name.into(), password, [a, b, c, d]);
-        let writer = self.write();
-        self.apply(&writer, &Command::PutUser(user), true).1
-    }
-
-    /// Checks a login; the user's name as it is stored.
-    pub fn authenticate(&self, user: &str, password: &[u8]) -> Option<Name> {
-        let topology = self.topology();
-        let user = topology.users.get(user)?;
-        user.verify(password).then(|| user.name.clone())
-    }
-
-    /// Whether a user may open the vhost.
-    pub fn check_vhost(&self, vhost: &str) -> Result<Name, Refusal> {
-        let topology = self.topology();
-        match topology.vhosts.get(vhost) {
-            Some(found) => Ok(found.name.clone()),
-            None => {
-                let text = format!("vhost {vhost} not found");
-                Err(Refusal::new(RefusalKind::NotAllowed, text))
-            }
-        }
     }
 
     fn vhost(&self, who: &Principal) -> Result<Arc<Vhost>, Refusal> {
@@ -216,7 +206,7 @@ impl Broker {
         if durable {
             entries.push(Entry::Define(command.clone()));
         }
-        self.forget_exchange(&topology, command, &mut entries);
+        self.forget_exchanges(&topology, command, &mut entries);
         let mut applied = topology.apply(command);
         if durable {
             let memories = self.give_memories(&mut topology, Some(command));
@@ -225,7 +215,7 @@ impl Broker {
         let mut unused = applied.unused.clone();
         while let Some((vhost, exchange)) = unused.pop() {
             let command = Command::DeleteExchange(vhost, exchange.spec.name.clone());
-            self.forget_exchange(&topology, &command, &mut entries);
+            self.forget_exchanges(&topology, &command, &mut entries);
             let mut more = topology.apply(&command);
             unused.append(&mut more.unused);
             applied.schedules.append(&mut more.schedules);
@@ -241,11 +231,23 @@ impl Broker {
         (applied, self.defined())
     }
 
-    /// Frees what an exchange that goes keeps of its messages, and has the log forget it too.
-    fn forget_exchange(&self, topology: &Topology, command: &Command, entries: &mut Vec<Entry>) {
-        let Command::DeleteExchange(vhost, name) = command else { return };
-        let vhost = topology.vhosts.get(vhost);
-        let Some(exchange) = vhost.and_then(|vhost| vhost.exchanges.get(name)) else { return };
+    /// Frees what exchanges that go keep of its messages, and has the log forget it too.
+    fn forget_exchanges(&self, topology: &Topology, command: &Command, entries: &mut Vec<Entry>) {
+        match command {
+            Command::DeleteExchange(vhost, name) => {
+                let vhost = topology.vhosts.get(vhost);
+                let exchange = vhost.and_then(|vhost| vhost.exchanges.get(name));
+                exchange.into_iter().for_each(|one| self.forget(one, entries));
+            }
+            Command::DeleteVhost(vhost) => {
+                let exchanges = topology.vhosts.get(vhost).map(|vhost| vhost.exchanges.values());
+                exchanges.into_iter().flatten().for_each(|one| self.forget(one, entries));
+            }
+            _ => {}
+        }
+    }
+
+    fn forget(&self, exchange: &Exchange, entries: &mut Vec<Entry>) {
         if let Some(history) = exchange.router.history() {
             self.count_memory(-(history.close() as i64));
         }

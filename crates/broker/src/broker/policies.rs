@@ -35,13 +35,13 @@ impl EffectivePolicy {
     }
 }
 
-fn no_user(name: &str) -> Refusal {
+pub(super) fn no_user(name: &str) -> Refusal {
     Refusal::new(RefusalKind::NotFound, format!("no user '{name}'"))
 }
 
 impl Broker {
     /// The vhost of that name; who administers it may be connected to none.
-    fn administered(&self, name: &str) -> Result<Arc<Vhost>, Refusal> {
+    pub(super) fn administered(&self, name: &str) -> Result<Arc<Vhost>, Refusal> {
         self.topology()
             .vhosts
             .get(name)

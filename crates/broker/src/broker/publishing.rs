@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::once::{Line, Looked, Sent};
 use super::{Broker, Principal};
+use crate::auth::Permission;
 use crate::deduplication::ExchangeMemory;
 use crate::definitions::Topology;
 use crate::error::{Refusal, Resource};
@@ -14,7 +15,7 @@ use crate::ids::{QueueId, Timestamp};
 use crate::log::Position;
 use crate::message::Message;
 use crate::queue::{Batch, Publish, QueueHandle, finish_all};
-use crate::routing::{RoutingInput, route};
+use crate::routing::{ExchangeKind, RoutingInput, route};
 
 /// Where a message goes.
 #[derive(Debug, Clone, Default)]
@@ -144,6 +145,21 @@ impl Outgoing {
 }
 
 impl Broker {
+    /// Whether a client may publish to an exchange at all: asked before [`Self::route`], once for
+    /// each exchange and version of the definitions.
+    pub fn permit_publish(
+        &self,
+        topology: &Topology,
+        who: &Principal,
+        exchange: &str,
+    ) -> Result<(), Refusal> {
+        let resource = Resource::Exchange(exchange, &who.vhost);
+        match topology.vhosts.get(&who.vhost) {
+            Some(vhost) => vhost.permit(who, Permission::Write, resource),
+            None => Err(Refusal::not_found(resource)),
+        }
+    }
+
     /// Finds the queues for a publish by a client: the exchange must exist and not be internal.
     pub fn route(
         &self,
@@ -160,6 +176,12 @@ impl Broker {
         if source.spec.internal {
             let text = format!("cannot publish to internal {resource}");
             return Err(Refusal::access(text));
+        }
+        if source.spec.routing_kind() == ExchangeKind::Topic {
+            let further = input.extra_keys.iter().map(|key| &**key);
+            for key in std::iter::once(input.routing_key).chain(further) {
+                vhost.permit_topic(who, Permission::Write, exchange, key)?;
+            }
         }
         let routed = route(vhost, exchange, input);
         self.count_memory(routed.history_bytes);

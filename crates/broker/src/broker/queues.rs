@@ -4,7 +4,8 @@ use std::sync::{Arc, MutexGuard};
 
 use super::policies::check_queue_limit;
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
-use crate::definitions::{COMPARED, Command, Flags, QueueSettings, QueueSpec};
+use crate::auth::Permission;
+use crate::definitions::{COMPARED, Command, Flags, QueueSettings, QueueSpec, Vhost};
 use crate::definitions::{check_arguments, check_flag};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId, Timestamp};
@@ -53,6 +54,19 @@ pub enum DropReason {
     LeaseOver,
 }
 
+/// Whoever has messages of a queue go to another exchange reads the one and writes to the other.
+fn permit_dead_letters(
+    vhost: &Vhost,
+    who: &Principal,
+    queue: &str,
+    arguments: &FieldTable,
+) -> Result<(), Refusal> {
+    let to = arguments.get("x-dead-letter-exchange").and_then(|to| to.as_str_bytes());
+    let Some(to) = to.and_then(|to| str::from_utf8(to).ok()) else { return Ok(()) };
+    vhost.permit(who, Permission::Read, Resource::Queue(queue, &who.vhost))?;
+    vhost.permit(who, Permission::Write, Resource::Exchange(to, &who.vhost))
+}
+
 fn check_same(
     found: &QueueHandle,
     who: &Principal,
@@ -88,7 +102,9 @@ impl Broker {
         if self.is_reply_queue(name) {
             return Ok(reply_queue(name));
         }
-        let queue = self.find_queue(who, &strip_line_ends(name))?;
+        let name = strip_line_ends(name);
+        self.vhost(who)?.permit_any(who, Resource::Queue(&name, &who.vhost))?;
+        let queue = self.find_queue(who, &name)?;
         Ok(self.declared(&queue, Position::START, now))
     }
 
@@ -121,10 +137,13 @@ impl Broker {
         } else {
             check_reserved("queue", &name)?;
         }
-        if let Some(found) = self.vhost(who)?.queues.get(name.as_str()) {
+        let vhost = self.vhost(who)?;
+        vhost.permit(who, Permission::Configure, Resource::Queue(&name, &who.vhost))?;
+        if let Some(found) = vhost.queues.get(name.as_str()) {
             check_same(found, who, &request)?;
             return Ok(self.declared(found, self.defined(), now));
         }
+        permit_dead_letters(&vhost, who, &name, &request.arguments)?;
         let spec = self.queue_spec(who, name, &request)?;
         self.create_queue(who, &request, spec, now)
     }
@@ -177,6 +196,13 @@ impl Broker {
         Ok(declared)
     }
 
+    /// The queue of that name, if `who` may take messages out of it.
+    pub fn readable_queue(&self, who: &Principal, name: &str) -> Result<Arc<QueueHandle>, Refusal> {
+        let queue = Resource::Queue(name, &who.vhost);
+        self.vhost(who)?.permit(who, Permission::Read, queue)?;
+        self.find_queue(who, name)
+    }
+
     /// Drops all ready messages; how many.
     pub fn purge_queue(
         &self,
@@ -184,7 +210,7 @@ impl Broker {
         name: &str,
         now: Timestamp,
     ) -> Result<(usize, Position), Refusal> {
-        let queue = self.find_queue(who, name)?;
+        let queue = self.readable_queue(who, name)?;
         let mut batch = queue.lock(self.context(now));
         let purged = batch.purge();
         let position = self.finished(&queue, batch.finish(), now);
@@ -202,6 +228,7 @@ impl Broker {
     ) -> Result<(usize, Position), Refusal> {
         let vhost = self.vhost(who)?;
         let name = strip_line_ends(name);
+        vhost.permit(who, Permission::Configure, Resource::Queue(&name, &who.vhost))?;
         let Some(queue) = vhost.queues.get(name.as_str()) else { return Ok((0, self.defined())) };
         queue.check_access(who.connection)?;
         let writer = self.write();
@@ -254,6 +281,23 @@ impl Broker {
         let (_, schedules) = self.remove_queue(&writer, queue, &mut batch);
         self.finished(queue, batch.finish(), now);
         self.drop_schedules(&writer, schedules);
+    }
+
+    /// Deletes a queue of a vhost that goes; the writer's guard shows that nobody adds one.
+    pub(super) fn delete_with_vhost(
+        &self,
+        writer: &MutexGuard<'_, ()>,
+        queue: &Arc<QueueHandle>,
+        now: Timestamp,
+    ) {
+        let mut batch = queue.lock(self.context(now));
+        if batch.is_deleted() {
+            return;
+        }
+        batch.delete();
+        let (_, schedules) = self.remove_queue(writer, queue, &mut batch);
+        self.finished(queue, batch.finish(), now);
+        self.drop_schedules(writer, schedules);
     }
 
     fn is_reply_queue(&self, name: &str) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Broker;
-use crate::definitions::{Command, Topology};
+use crate::definitions::{Command, Topology, User};
 use crate::ids::{QueueId, Timestamp};
 use crate::log::{Entry, Log, Recovered};
 use crate::queue::QueueHandle;
@@ -22,7 +22,15 @@ impl Broker {
         let mut broker = Self::new(log, seed);
         let mut topology = Topology::clone(&broker.topology());
         let mut dropped = BTreeSet::new();
+        let mut without_tags = BTreeSet::new();
         for command in &recovered.commands {
+            match command {
+                Command::PutUserWithoutTags(user) => drop(without_tags.insert(user.name.clone())),
+                Command::PutUser(User { name, .. }) | Command::DeleteUser(name) => {
+                    without_tags.remove(name);
+                }
+                _ => {}
+            }
             // What that leaves without a use went by a command of its own.
             let applied = topology.apply(command);
             dropped.extend(applied.schedules.iter().map(|schedule| schedule.spec.id));
@@ -58,6 +66,7 @@ impl Broker {
             broker.log.append(&entries);
         }
         broker.topology.store(Arc::new(topology));
+        broker.grant_what_was(&Vec::from_iter(without_tags));
         for queue in queues.values() {
             let mut batch = queue.lock(broker.context(now));
             batch.touch();

@@ -1,6 +1,7 @@
 //! The broker on a log that keeps messages: what is appended together, what a restart gives back,
 //! and who is read to.
 
+mod access;
 mod browsing;
 mod dead_letters;
 mod delayed;
@@ -69,7 +70,7 @@ fn persistent(body: &str, expiration_ms: Option<u64>) -> Message {
         properties.extend(digits.bytes());
     }
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("", "q", &properties, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "q", &properties, size, Some("guest"), None).unwrap();
     builder.push(body.as_bytes()).unwrap();
     builder.finish().0
 }
@@ -91,13 +92,14 @@ impl World {
         let log = KeepingLog::new();
         let broker = Broker::new(log.clone(), SEED);
         broker.add_vhost("/");
-        broker.put_user("guest", "secret");
+        broker.set_password_cost(crate::auth::Cost::LEAST);
+        broker.put_administrator("guest", "secret", "/").unwrap();
         Self::with(broker, log, Timestamp(1_000_000))
     }
 
     fn with(broker: Broker, log: Arc<KeepingLog>, now: Timestamp) -> Self {
         let connection = broker.new_connection();
-        let who = Principal { connection, user: "guest".into(), vhost: "/".into() };
+        let who = Principal::new(connection).in_vhost("guest", "/");
         Self { broker, log, who, now }
     }
 

@@ -109,7 +109,7 @@ mod tests {
         // The headers property alone.
         let mut properties = vec![0x20, 0x00];
         table.encode(&mut properties);
-        let builder = MessageBuilder::new("", "q", &properties, 0, "guest", None).unwrap();
+        let builder = MessageBuilder::new("", "q", &properties, 0, Some("guest"), None).unwrap();
         Identity::of(&builder.finish().0)
     }
 

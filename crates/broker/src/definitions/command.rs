@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Binding, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology, Unused, User,
-    UserLimits, Vhost, VhostLimits,
+    UserLimits, UserWithoutTags, Vhost, VhostLimits,
 };
+use crate::auth::{Permissions, TopicPermissions};
 use crate::ids::{Name, QueueId};
 use crate::queue::QueueHandle;
 use crate::routing::Destination;
@@ -17,8 +18,8 @@ use crate::routing::Destination;
 pub enum Command {
     /// Adds a vhost with its predeclared exchanges.
     AddVhost(Name),
-    /// Adds or replaces a user.
-    PutUser(User),
+    /// Adds or replaces a user; only in logs of earlier builds.
+    PutUserWithoutTags(UserWithoutTags),
     /// Adds an exchange.
     DeclareExchange(Name, ExchangeSpec),
     /// Removes an exchange and its bindings.
@@ -45,6 +46,20 @@ pub enum Command {
     DeclareDelayed(Name, ExchangeSpec, QueueId),
     /// Says under which id the log keeps what a queue or exchange with deduplication remembers.
     Remember(Name, Destination, QueueId),
+    /// Adds or replaces a user.
+    PutUser(User),
+    /// Removes a user with all permissions, limits and quotas.
+    DeleteUser(Name),
+    /// Removes a vhost with all that is in it but its queues, which go by commands of their own.
+    DeleteVhost(Name),
+    /// Sets what a user (the second) may do in a vhost.
+    SetPermissions(Name, Name, Permissions),
+    /// Removes a user's permissions in a vhost, those of topics too.
+    ClearPermissions(Name, Name),
+    /// Sets which routing keys a user (the second) may use with an exchange of a vhost.
+    SetTopicPermissions(Name, Name, Name, TopicPermissions),
+    /// Removes these.
+    ClearTopicPermissions(Name, Name, Name),
 }
 
 /// What a command did that others must act on.
@@ -69,9 +84,8 @@ impl Topology {
                 let vhost = || Arc::new(Vhost::new(name.clone(), seed));
                 self.vhosts.entry(name.clone()).or_insert_with(vhost);
             }
-            Command::PutUser(user) => {
-                self.users.insert(user.name.clone(), Arc::new(user.clone()));
-            }
+            Command::PutUserWithoutTags(old) => self.put_user(User::from(old)),
+            Command::PutUser(user) => self.put_user(user.clone()),
             Command::DeclareExchange(vhost, spec) => {
                 self.change(vhost, |vhost| vhost.add_exchange(spec, None, seed));
             }
@@ -116,8 +130,51 @@ impl Topology {
             Command::Remember(vhost, owner, id) => {
                 self.change(vhost, |vhost| vhost.remember_as(owner, *id));
             }
+            Command::DeleteVhost(name) => applied.schedules = self.remove_vhost(name),
+            access => self.apply_access(access),
         }
         applied
+    }
+
+    /// Removes a vhost; the schedules of its exchanges.
+    fn remove_vhost(&mut self, name: &Name) -> Vec<Arc<QueueHandle>> {
+        let gone = self.vhosts.remove(name);
+        let exchanges = gone.iter().flat_map(|vhost| vhost.exchanges.values());
+        exchanges.filter_map(|exchange| exchange.schedule()).cloned().collect()
+    }
+
+    fn put_user(&mut self, user: User) {
+        self.users.insert(user.name.clone(), Arc::new(user));
+    }
+
+    fn apply_access(&mut self, command: &Command) {
+        match command {
+            Command::DeleteUser(user) => {
+                self.users.remove(user);
+                self.user_limits.remove(user);
+                self.user_quotas.remove(user);
+                let vhosts: Vec<Name> = self.vhosts.keys().cloned().collect();
+                for vhost in vhosts {
+                    self.change(&vhost, |vhost| vhost.forget_user(user));
+                }
+            }
+            Command::SetPermissions(vhost, user, granted) => self.change(vhost, |vhost| {
+                vhost.permissions.insert(user.clone(), Arc::new(granted.clone()));
+            }),
+            Command::ClearPermissions(vhost, user) => {
+                self.change(vhost, |vhost| vhost.forget_user(user));
+            }
+            Command::SetTopicPermissions(vhost, user, exchange, granted) => {
+                let of = (user.clone(), exchange.clone());
+                let granted = Arc::new(granted.clone());
+                self.change(vhost, |vhost| drop(vhost.topic_permissions.insert(of, granted)));
+            }
+            Command::ClearTopicPermissions(vhost, user, exchange) => {
+                let of = (user.clone(), exchange.clone());
+                self.change(vhost, |vhost| drop(vhost.topic_permissions.remove(&of)));
+            }
+            _ => {}
+        }
     }
 
     fn change(&mut self, name: &Name, change: impl FnOnce(&mut Vhost)) {

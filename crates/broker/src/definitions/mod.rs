@@ -28,5 +28,6 @@ pub use queue::QueueSpec;
 pub use settings::{
     Backoff, DeadLetterStrategy, Deduplication, DelayedRetry, Overflow, QueueSettings, RetryKind,
 };
+pub(crate) use topology::is_predeclared;
 pub use topology::{Topology, Unused, Vhost};
-pub use user::User;
+pub use user::{ADMINISTRATOR, IMPERSONATOR, User, UserWithoutTags};

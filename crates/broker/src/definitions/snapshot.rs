@@ -25,6 +25,17 @@ impl Topology {
 }
 
 impl Vhost {
+    /// The bindings between durable things, those that are matched in order in their order.
+    pub(crate) fn durable_bindings(&self) -> Vec<Binding> {
+        let mut commands = Vec::new();
+        self.add_commands(&mut commands);
+        let binding = |command| match command {
+            Command::Bind(_, binding) => Some(binding),
+            _ => None,
+        };
+        commands.into_iter().filter_map(binding).collect()
+    }
+
     /// Policies and limits, in front of what they are for.
     fn add_rules(&self, commands: &mut Vec<Command>) {
         for kind in [PolicyKind::Policy, PolicyKind::Operator] {
@@ -34,6 +45,15 @@ impl Vhost {
         }
         if self.limits != VhostLimits::default() {
             commands.push(Command::LimitVhost(self.name.clone(), self.limits));
+        }
+        for (user, granted) in &self.permissions {
+            let (vhost, granted) = (self.name.clone(), granted.as_ref().clone());
+            commands.push(Command::SetPermissions(vhost, user.clone(), granted));
+        }
+        for ((user, exchange), granted) in &self.topic_permissions {
+            let (user, exchange) = (user.clone(), exchange.clone());
+            let granted = granted.as_ref().clone();
+            commands.push(Command::SetTopicPermissions(self.name.clone(), user, exchange, granted));
         }
         if self.quota != Quota::default() {
             commands.push(Command::SetQuota(QuotaOf::Vhost(self.name.clone()), self.quota));

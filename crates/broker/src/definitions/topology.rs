@@ -8,6 +8,7 @@ use super::exchange::BindingKey;
 use super::{
     Binding, Exchange, ExchangeSpec, Policies, QueueSpec, Quota, User, UserLimits, VhostLimits,
 };
+use crate::auth::{Permissions, TopicPermissions};
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId};
 use crate::message::FieldTable;
@@ -48,6 +49,10 @@ pub struct Vhost {
     pub limits: VhostLimits,
     /// How much may be published in it.
     pub quota: Quota,
+    /// What users may do in it, by user; who is missing may do nothing.
+    pub permissions: OrdMap<Name, Arc<Permissions>>,
+    /// Which routing keys users may use, by user and exchange; who is missing may use all.
+    pub topic_permissions: OrdMap<(Name, Name), Arc<TopicPermissions>>,
 }
 
 /// What each vhost has from the start (RabbitMQ adds amq.match and amq.rabbitmq.trace).
@@ -62,7 +67,7 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
 ];
 
 /// Whether each vhost has an exchange of that name from the start.
-pub(super) fn is_predeclared(name: &str) -> bool {
+pub(crate) fn is_predeclared(name: &str) -> bool {
     PREDECLARED.iter().any(|(other, ..)| *other == name)
 }
 
@@ -86,6 +91,16 @@ impl Vhost {
             vhost.exchanges.insert(name.into(), Arc::new(exchange));
         }
         vhost
+    }
+
+    /// Forgets what a user may do.
+    pub(crate) fn forget_user(&mut self, user: &Name) {
+        self.permissions.remove(user);
+        let of_user = |of: &&(Name, Name)| of.0 == *user;
+        let gone: Vec<_> = self.topic_permissions.keys().filter(of_user).cloned().collect();
+        for of in gone {
+            self.topic_permissions.remove(&of);
+        }
     }
 
     /// Puts the policies in force for exchanges. Queues are changed by whoever can lock them.

@@ -245,7 +245,7 @@ mod tests {
         let properties = BasicProperties { headers: Some(headers), ..BasicProperties::default() };
         let mut raw = Vec::new();
         properties.encode(&mut raw);
-        let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+        let builder = MessageBuilder::new("x", "key", &raw, 0, Some("guest"), None).unwrap();
         let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
         let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
         let letter = builder.finish().0.bury(&burial).message;
@@ -288,7 +288,7 @@ mod tests {
                 BasicProperties { headers: Some(headers), ..BasicProperties::default() };
             let mut raw = Vec::new();
             properties.encode(&mut raw);
-            let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+            let builder = MessageBuilder::new("x", "key", &raw, 0, Some("guest"), None).unwrap();
             builder.finish().0.died_in_cycle("q")
         };
         assert!(cycle(vec![death("a", "expired", None), death("q", "maxlen", None)]));
@@ -304,7 +304,7 @@ mod tests {
         let properties = BasicProperties { headers: Some(headers), ..BasicProperties::default() };
         let mut raw = Vec::new();
         properties.encode(&mut raw);
-        let builder = MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap();
+        let builder = MessageBuilder::new("x", "key", &raw, 0, Some("guest"), None).unwrap();
         let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
         let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
         let letter = builder.finish().0.bury(&burial).message;
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn binary_properties_survive_death() {
         let raw = b"\x05\x80\x02\xff\x00\x0260\x03\xc3\x28\xfe";
-        let builder = MessageBuilder::new("x", "key", raw, 0, "guest", None).unwrap();
+        let builder = MessageBuilder::new("x", "key", raw, 0, Some("guest"), None).unwrap();
         let (queue, reason, exchange, routing_key) = ("q", "expired", "dlx", None);
         let burial = Burial { queue, reason, exchange, routing_key, now_secs: 7 };
         let letter = builder.finish().0.bury(&burial).message;

@@ -89,7 +89,7 @@ mod tests {
         let properties = BasicProperties { headers, expiration, ..BasicProperties::default() };
         let mut raw = Vec::new();
         properties.encode(&mut raw);
-        MessageBuilder::new("x", "key", &raw, 0, "guest", None).unwrap().finish().0
+        MessageBuilder::new("x", "key", &raw, 0, Some("guest"), None).unwrap().finish().0
     }
 
     fn wait(headers: &[(&str, FieldValue)]) -> Option<u64> {

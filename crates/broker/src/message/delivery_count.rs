@@ -40,7 +40,7 @@ mod tests {
         let mut raw = Vec::new();
         BasicProperties { headers, priority: Some(3), ..BasicProperties::default() }
             .encode(&mut raw);
-        let mut builder = MessageBuilder::new("x", "key", &raw, 4, "guest", None).unwrap();
+        let mut builder = MessageBuilder::new("x", "key", &raw, 4, Some("guest"), None).unwrap();
         builder.push(b"body").unwrap();
         let message = builder.finish().0;
 

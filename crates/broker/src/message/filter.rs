@@ -204,7 +204,7 @@ mod tests {
     fn message(properties: &BasicProperties) -> Message {
         let mut raw = Vec::new();
         properties.encode(&mut raw);
-        MessageBuilder::new("orders", "eu.new", &raw, 0, "guest", None).unwrap().finish().0
+        MessageBuilder::new("orders", "eu.new", &raw, 0, Some("guest"), None).unwrap().finish().0
     }
 
     fn headers(pairs: &[(&str, FieldValue)]) -> BasicProperties {

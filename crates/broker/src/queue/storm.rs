@@ -117,7 +117,7 @@ fn message(number: u64, (priority, persistent, len, ttl): Sent) -> Message {
     let mut body = number.to_le_bytes().to_vec();
     body.resize(8 + len, 0);
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("", "q", &properties, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "q", &properties, size, Some("guest"), None).unwrap();
     builder.push(&body).unwrap();
     builder.finish().0
 }

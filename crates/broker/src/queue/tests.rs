@@ -90,8 +90,10 @@ impl World {
         let log = Arc::new(MemoryLog::default());
         let broker = Broker::new(log.clone(), [7; 32]);
         broker.add_vhost("/");
+        broker.set_password_cost(crate::auth::Cost::LEAST);
+        broker.put_administrator("guest", "guest", "/").unwrap();
         let connection = broker.new_connection();
-        let who = Principal { connection, user: "guest".into(), vhost: "/".into() };
+        let who = Principal::new(connection).in_vhost("guest", "/");
         Self { broker, log, who, now: Timestamp(1_000_000) }
     }
 
@@ -171,7 +173,8 @@ impl World {
 
 fn message(body: &str, properties: &[u8]) -> Message {
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("x", "key", properties, size, "guest", None).unwrap();
+    let mut builder =
+        MessageBuilder::new("x", "key", properties, size, Some("guest"), None).unwrap();
     builder.push(body.as_bytes()).unwrap();
     builder.finish().0
 }

@@ -76,7 +76,7 @@ fn assert_shares(map: &[String], wanted: &[(&str, f64)]) {
 /// From the property flags and the properties as they are encoded.
 fn message(flags: u16, properties: &[u8]) -> Message {
     let encoded = [&flags.to_be_bytes()[..], properties].concat();
-    MessageBuilder::new("x", "key", &encoded, 0, "guest", None).unwrap().finish().0
+    MessageBuilder::new("x", "key", &encoded, 0, Some("guest"), None).unwrap().finish().0
 }
 
 fn plain() -> Message {
@@ -335,7 +335,7 @@ fn a_history_is_bounded_in_number_and_bytes() {
 
     let body = vec![0; 24 << 20];
     let mut large =
-        MessageBuilder::new("x", "", b"\0\0", body.len() as u64, "guest", None).unwrap();
+        MessageBuilder::new("x", "", b"\0\0", body.len() as u64, Some("guest"), None).unwrap();
     large.push(&body).unwrap();
     let large = large.finish().0;
     let grown: i64 = (0..4).map(|_| grow(&large)).sum();

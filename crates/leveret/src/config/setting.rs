@@ -32,7 +32,7 @@ pub enum Raw {
 
 impl Raw {
     /// The text, wherever it came from.
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Raw::Untyped(text) | Raw::Text(text) => Some(text),
             _ => None,
@@ -168,7 +168,7 @@ pub trait Setting: Sized + Clone {
 }
 
 /// Text as a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
@@ -300,6 +300,42 @@ impl Setting for Vec<SocketAddr> {
     fn to_toml(&self, _: &Key) -> String {
         let addresses: Vec<String> = self.iter().map(|a| quoted(&a.to_string())).collect();
         format!("[{}]", addresses.join(", "))
+    }
+}
+
+/// Names of users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserNames(pub Vec<String>);
+
+impl Setting for UserNames {
+    const LIST: bool = true;
+
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        let one = |raw: &Raw| match raw.text()?.trim() {
+            "none" => Some(Vec::new()),
+            text => {
+                let names = text.split(',').map(|name| name.trim().to_owned());
+                let names: Vec<String> = names.collect();
+                names.iter().all(|name| (1..=255).contains(&name.len())).then_some(names)
+            }
+        };
+        match raw {
+            Raw::List(values) => {
+                let lists: Option<Vec<Vec<String>>> = values.iter().map(one).collect();
+                lists.map(|lists| Self(lists.concat()))
+            }
+            single => one(single).map(Self),
+        }
+    }
+    fn expected(_: &Key) -> String {
+        "a user's name, a list of these, or \"none\"".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "USER"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        let names: Vec<String> = self.0.iter().map(|name| quoted(name)).collect();
+        format!("[{}]", names.join(", "))
     }
 }
 

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use bytes::Bytes;
-use leveret_broker::definitions::{Binding, Command, Policy, PolicyKind, Quota, QuotaOf};
+use leveret_broker::definitions::{
+    Binding, Command, Policy, PolicyKind, Quota, QuotaOf, User, UserWithoutTags,
+};
 use leveret_broker::message::{FieldTable, Message};
 use leveret_broker::routing::Destination;
 use leveret_store::disk::{Disk, RealDisk};
@@ -181,7 +183,14 @@ fn key(definition: &Definition) -> (u8, String, String) {
 fn apply(all: &mut InForce, command: &Command) {
     let definition = match command {
         Command::AddVhost(name) => Definition::Vhost { name: name.to_string() },
-        Command::PutUser(user) => Definition::User { name: user.name.to_string() },
+        Command::PutUser(User { name, .. })
+        | Command::PutUserWithoutTags(UserWithoutTags { name, .. }) => {
+            Definition::User { name: name.to_string() }
+        }
+        Command::DeleteUser(name) => {
+            return drop(all.remove(&(1, String::new(), name.to_string())));
+        }
+        Command::DeleteVhost(name) => return delete_vhost(all, name),
         Command::DeclareExchange(vhost, spec) | Command::DeclareDelayed(vhost, spec, _) => {
             Definition::Exchange {
                 vhost: vhost.to_string(),
@@ -215,7 +224,11 @@ fn apply(all: &mut InForce, command: &Command) {
             return;
         }
         Command::LimitVhost(..) | Command::LimitUser(..) | Command::SetQuota(..) => limits(command),
-        Command::Remember(..) => return,
+        Command::Remember(..)
+        | Command::SetPermissions(..)
+        | Command::ClearPermissions(..)
+        | Command::SetTopicPermissions(..)
+        | Command::ClearTopicPermissions(..) => return,
     };
     // As in the broker, what is there already stays as it is, but for what can be replaced.
     match definition {
@@ -224,6 +237,11 @@ fn apply(all: &mut InForce, command: &Command) {
         }
         other => drop(all.entry(key(&other)).or_insert(other)),
     }
+}
+
+fn delete_vhost(all: &mut InForce, name: &str) {
+    all.retain(|(_, vhost, _), _| vhost != name);
+    all.remove(&(0, String::new(), name.to_owned()));
 }
 
 fn policy(vhost: &str, kind: PolicyKind, policy: &Policy) -> Definition {
@@ -438,7 +456,7 @@ mod tests {
         let store = Store::open(shared, options).unwrap().store;
         // A message id and delivery mode 2, as a client writes them.
         let properties = b"\x10\x80\x02\x02id";
-        let builder = MessageBuilder::new("x", "key", properties, 4, "guest", None);
+        let builder = MessageBuilder::new("x", "key", properties, 4, Some("guest"), None);
         let mut builder = builder.unwrap();
         builder.push(b"body").unwrap();
         let message = builder.finish().0;

@@ -4,10 +4,13 @@
 //! connection has written them, and is at most `limit` plus one message.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use crate::login::Refused;
 use atomic_waker::AtomicWaker;
+use leveret_broker::broker::AccessChange;
+use leveret_broker::definitions::User;
 use leveret_broker::ids::ConsumerId;
 use leveret_broker::log::Wake;
 use leveret_broker::queue::{Delivery, Outlet};
@@ -39,6 +42,10 @@ pub(crate) enum Notice {
     Blocked,
     /// All resource alarms are off.
     Unblocked,
+    /// Users, vhosts or permissions have changed.
+    Access(AccessChange),
+    /// The check of a login is over: the user, if the password is right.
+    Login(Result<Arc<User>, Refused>),
     /// Consumer timeouts have changed: a silent connection is to look at the newest.
     Timeouts,
 }

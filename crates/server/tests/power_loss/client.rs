@@ -201,7 +201,7 @@ impl Client<'_> {
             RoutingInput { routing_key: key, extra_keys: &[], message: None, now: self.world.now };
         let route = self.world.broker.route(&topology, &self.world.who, exchange, &input).ok()?;
         let size = body_len as u64;
-        let builder = MessageBuilder::new(exchange, key, &encoded, size, "guest", None);
+        let builder = MessageBuilder::new(exchange, key, &encoded, size, Some("guest"), None);
         let mut builder = builder.expect("the properties are right");
         builder.push(&body(id, body_len)).expect("it fits");
         *self.next_id += 1;

@@ -85,10 +85,11 @@ impl World {
             broker.add_vhost("/");
         }
         if !broker.has_users() {
-            broker.put_user("guest", "guest");
+            broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
+            broker.put_administrator("guest", "guest", "/").expect("the vhost is there");
         }
         let connection = broker.new_connection();
-        let who = Principal { connection, user: "guest".into(), vhost: "/".into() };
+        let who = Principal::new(connection).in_vhost("guest", "/");
         Self {
             broker,
             store: Arc::clone(log.store()),

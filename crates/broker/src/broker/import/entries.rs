@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::access::check_tags;
 use super::super::policies::check_queue_limit;
 use super::{Draft, json};
+use crate::auth::{PasswordHash, Permissions, TopicPermissions};
 use crate::definitions::{
     Binding, Command, ExchangeSpec, Flags, Policy, PolicyKind, PolicyRequest, QueueSettings,
     QueueSpec, User, UserLimits, Vhost, VhostLimits,
@@ -30,7 +30,27 @@ pub(super) struct UserEntry {
     hashing_algorithm: Option<String>,
     password: Option<String>,
     #[serde(default)]
+    tags: Value,
+    #[serde(default)]
     limits: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PermissionEntry {
+    user: String,
+    vhost: String,
+    configure: String,
+    write: String,
+    read: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TopicPermissionEntry {
+    user: String,
+    vhost: String,
+    exchange: String,
+    write: String,
+    read: String,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +127,20 @@ fn text(refusal: Refusal) -> String {
     refusal.text
 }
 
+/// A list, or one text with commas (RabbitMQ before 3.9).
+fn tags(value: &Value) -> Result<Vec<Name>, String> {
+    let list: Vec<&str> = match value {
+        Value::Null => Vec::new(),
+        Value::String(all) => all.split(',').collect(),
+        Value::Array(all) => {
+            let all: Option<_> = all.iter().map(Value::as_str).collect();
+            all.ok_or("tags are not texts")?
+        }
+        _ => return Err("tags are neither a list nor a text".to_owned()),
+    };
+    check_tags(&list).map_err(text)
+}
+
 fn check_name(what: &str, name: &str) -> Result<Name, String> {
     match name.len() {
         0 => Err(format!("{what} is empty")),
@@ -146,26 +180,15 @@ impl Draft<'_> {
 
     pub(super) fn user(&mut self, entry: UserEntry) -> Result<(), String> {
         let name = check_name("the name", &entry.name)?;
-        let user = match (&entry.password_hash, &entry.password) {
+        let password = match (&entry.password_hash, &entry.password) {
             (Some(hash), _) => {
                 let algorithm = entry.hashing_algorithm.as_deref();
-                let algorithm = algorithm.unwrap_or("rabbit_password_hashing_sha256");
-                if algorithm != "rabbit_password_hashing_sha256" {
-                    return Err(format!(
-                        "hashing algorithm {algorithm} is not known; \
-                         rabbit_password_hashing_sha256 is"
-                    ));
-                }
-                let bytes = STANDARD.decode(hash).unwrap_or_default();
-                User::hashed(name.clone(), &bytes)
-                    .ok_or("password_hash is not base64 of 4 bytes of salt and a SHA-256 hash")?
+                PasswordHash::import(algorithm, hash).map_err(|error| error.to_string())?
             }
-            (None, Some(password)) => {
-                let [a, b, c, d, ..] = self.broker.tokens.bits();
-                User::new(name.clone(), password, [a, b, c, d])
-            }
+            (None, Some(password)) => self.broker.hash(password.as_bytes()),
             (None, None) => return Err("neither password_hash nor password is given".to_owned()),
         };
+        let user = User { name: name.clone(), tags: tags(&entry.tags)?, password };
         let [max_connections, max_channels] =
             limits(&entry.limits, ["max-connections", "max-channels"])?;
         if self.topology.users.get(&name).is_none_or(|found| **found != user) {
@@ -174,6 +197,34 @@ impl Draft<'_> {
         let wanted = UserLimits { max_connections, max_channels };
         if self.topology.user_limits.get(&name).copied().unwrap_or_default() != wanted {
             self.apply(Command::LimitUser(name, wanted), true);
+        }
+        Ok(())
+    }
+
+    fn user_of(&self, name: &str) -> Result<Name, String> {
+        let found = self.topology.users.get(name);
+        found.map(|user| user.name.clone()).ok_or_else(|| format!("user '{name}' does not exist"))
+    }
+
+    pub(super) fn permission(&mut self, entry: PermissionEntry) -> Result<(), String> {
+        let (vhost, user) = (self.vhost_of(&entry.vhost)?, self.user_of(&entry.user)?);
+        let wanted = Permissions::new(&entry.configure, &entry.write, &entry.read);
+        let wanted = wanted.map_err(|error| error.to_string())?;
+        if vhost.permissions.get(&user).is_none_or(|found| **found != wanted) {
+            self.apply(Command::SetPermissions(vhost.name.clone(), user, wanted), true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn topic_permission(&mut self, entry: TopicPermissionEntry) -> Result<(), String> {
+        let (vhost, user) = (self.vhost_of(&entry.vhost)?, self.user_of(&entry.user)?);
+        let exchange = check_name("the exchange", &entry.exchange)?;
+        let wanted = TopicPermissions::new(&entry.write, &entry.read);
+        let wanted = wanted.map_err(|error| error.to_string())?;
+        let of = (user, exchange);
+        if vhost.topic_permissions.get(&of).is_none_or(|found| **found != wanted) {
+            let vhost = vhost.name.clone();
+            self.apply(Command::SetTopicPermissions(vhost, of.0, of.1, wanted), true);
         }
         Ok(())
     }

@@ -46,8 +46,17 @@ pub struct Imported {
 }
 
 /// Sections that are taken over, in the order in which they need each other.
-const SECTIONS: [&str; 7] =
-    ["vhosts", "users", "parameters", "policies", "exchanges", "queues", "bindings"];
+const SECTIONS: [&str; 9] = [
+    "vhosts",
+    "users",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+    "policies",
+    "exchanges",
+    "queues",
+    "bindings",
+];
 /// Those that say something about the file only.
 const SILENT: [&str; 6] = [
     "rabbit_version",
@@ -107,6 +116,8 @@ impl Draft<'_> {
     fn take(&mut self, file: &Map<String, Value>) -> Result<(), ImportError> {
         self.each(file, "vhosts", Self::vhost)?;
         self.each(file, "users", Self::user)?;
+        self.each(file, "permissions", Self::permission)?;
+        self.each(file, "topic_permissions", Self::topic_permission)?;
         self.each(file, "parameters", Self::parameter)?;
         self.each(file, "policies", Self::policy)?;
         self.each(file, "exchanges", Self::exchange)?;
@@ -162,6 +173,8 @@ impl Broker {
                 self.finished(queue, batch.finish(), now);
             }
         }
+        // Whoever is connected may have got or lost something.
+        self.tell_all();
         Ok(Imported { changed, ignored, position })
     }
 }

@@ -50,14 +50,15 @@ fn check(broker: &Broker) {
 fn a_file_of_rabbitmq_is_taken_over_and_survives() {
     let (broker, log) = broker();
     let imported = broker.import(FILE, NOW).unwrap();
-    assert_eq!(imported.changed, 16);
-    assert_eq!(imported.ignored, ["permissions"]);
+    assert_eq!(imported.changed, 18);
+    assert!(imported.ignored.is_empty());
     check(&broker);
     let (log, recovered) = log.crash(log.len());
     let after = Broker::recover(log, [7; 32], recovered, NOW);
     check(&after);
     let again = after.import(FILE, NOW).unwrap();
-    assert_eq!(again.changed, 0, "all of it is there");
+    assert_eq!(again.changed, 2, "those whose hash a login has made stronger");
+    assert_eq!(after.import(FILE, NOW).unwrap().changed, 0, "all of it is there");
 }
 
 #[test]
@@ -100,14 +101,16 @@ fn bad_entries() -> Vec<(&'static str, Value, &'static str)> {
         (
             "users",
             json!({"name": "u", "password_hash": "x", "hashing_algorithm":
-                "rabbit_password_hashing_sha512"}),
-            "users[2] \"u\": hashing algorithm rabbit_password_hashing_sha512 is not known; \
-             rabbit_password_hashing_sha256 is",
+                "bcrypt"}),
+            "users[2] \"u\": hashing algorithm bcrypt is not known; \
+             rabbit_password_hashing_sha256, rabbit_password_hashing_sha512, \
+             rabbit_password_hashing_md5 and leveret_argon2id are",
         ),
         (
             "users",
             json!({"name": "u", "password_hash": "AAAA"}),
-            "users[2] \"u\": password_hash is not base64 of 4 bytes of salt and a SHA-256 hash",
+            "users[2] \"u\": password_hash is not base64 of 4 bytes of salt and a hash \
+             of 32 bytes",
         ),
         (
             "policies",
@@ -153,9 +156,9 @@ fn what_means_nothing_here_is_told() {
     let upstream = json!({"component": "federation-upstream", "vhost": "/", "name": "up",
         "value": {}});
     let imported = broker.import(&with("parameters", upstream), NOW).unwrap();
-    assert_eq!(imported.ignored, ["parameter federation-upstream 'up'", "permissions"]);
-    let imported = broker.import(&with("topic_permissions", json!({})), NOW).unwrap();
-    assert_eq!(imported.ignored, ["permissions", "topic_permissions"]);
+    assert_eq!(imported.ignored, ["parameter federation-upstream 'up'"]);
+    let imported = broker.import(br#"{"unknown": [1]}"#, NOW).unwrap();
+    assert_eq!(imported.ignored, ["unknown"]);
 }
 
 #[test]
@@ -165,4 +168,41 @@ fn a_limit_of_queues_holds_for_a_file() {
         "value": {"max-queues": 1}});
     let error = broker.import(&with("parameters", limit), NOW).unwrap_err();
     assert!(error.reason.ends_with("queue limit in vhost 'orders' (1) is reached"), "{error}");
+}
+
+#[test]
+fn users_and_permissions_are_taken_over_exported_and_the_same_again() {
+    let (broker, _) = broker();
+    broker.set_password_cost(crate::auth::Cost::LEAST);
+    broker.import(FILE, NOW).unwrap();
+    let more = json!({
+        "users": [
+            {"name": "a.b", "password": "pw", "tags": "administrator, mine"},
+            {"name": "none", "password_hash": "", "tags": ["monitoring"]},
+        ],
+        "permissions": [
+            {"user": "a.b", "vhost": "orders", "configure": "", "write": "^a\\.", "read": ".*"},
+        ],
+        "topic_permissions": [
+            {"user": "a.b", "vhost": "orders", "exchange": "dead",
+             "write": "{username}", "read": ""},
+        ],
+    });
+    broker.import(more.to_string().as_bytes(), NOW).unwrap();
+    assert_eq!(broker.user("a.b").unwrap().tags, ["administrator".into(), "mine".into()]);
+    assert!(broker.authenticate("none", b"").is_none());
+    let file = broker.export(None).unwrap();
+    let again = broker.import(file.to_string().as_bytes(), NOW).unwrap();
+    assert_eq!((again.changed, again.ignored), (0, vec![]), "all of it is there");
+    let fresh = Broker::new(KeepingLog::new(), [9; 32]);
+    fresh.set_password_cost(crate::auth::Cost::LEAST);
+    fresh.import(file.to_string().as_bytes(), NOW).unwrap();
+    assert_eq!(fresh.export(None).unwrap(), file);
+    check(&fresh);
+    assert!(fresh.authenticate("a.b", b"pw").is_some());
+    assert!(fresh.check_vhost("a.b", "orders").is_ok() && fresh.check_vhost("a.b", "/").is_err());
+    let wrong = json!({"users": [], "permissions": [
+        {"user": "a.b", "vhost": "orders", "configure": "(", "write": "", "read": ""}]});
+    let error = broker.import(wrong.to_string().as_bytes(), NOW).unwrap_err().to_string();
+    assert!(error.contains("invalid regular expression '('"), "{error}");
 }

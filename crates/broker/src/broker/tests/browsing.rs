@@ -82,7 +82,7 @@ fn levels_are_looked_through_from_the_highest() {
     let with_priority = |level: u8, body: &str| {
         let size = body.len() as u64;
         let raw = [0x18, 0x00, 2, level];
-        let mut builder = MessageBuilder::new("", "q", &raw, size, "guest", None).unwrap();
+        let mut builder = MessageBuilder::new("", "q", &raw, size, Some("guest"), None).unwrap();
         builder.push(body.as_bytes()).unwrap();
         builder.finish().0
     };

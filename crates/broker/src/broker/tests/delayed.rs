@@ -19,7 +19,7 @@ fn with_headers(body: &str, headers: FieldTable) -> Message {
     raw.extend([2, word.len() as u8]);
     raw.extend(word.bytes());
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("later", "k", &raw, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("later", "k", &raw, size, Some("guest"), None).unwrap();
     builder.push(body.as_bytes()).unwrap();
     builder.finish().0
 }

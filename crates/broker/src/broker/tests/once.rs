@@ -15,7 +15,7 @@ fn with_headers(body: &str, persistent: bool, headers: &[(&str, FieldValue)]) ->
     table.encode(&mut properties);
     properties.push(1 + u8::from(persistent));
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("", "q", &properties, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "q", &properties, size, Some("guest"), None).unwrap();
     builder.push(body.as_bytes()).unwrap();
     builder.finish().0
 }

@@ -53,7 +53,7 @@ fn message(group: Option<u8>, number: u32) -> Message {
     }
     let body = number.to_be_bytes();
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("", "q", &properties, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "q", &properties, size, Some("guest"), None).unwrap();
     builder.push(&body).unwrap();
     builder.finish().0
 }
@@ -76,8 +76,10 @@ impl World {
     fn new() -> Self {
         let broker = Broker::new(Arc::new(NoLog::default()), [7; 32]);
         broker.add_vhost("/");
+        broker.set_password_cost(crate::auth::Cost::LEAST);
+        broker.put_administrator("guest", "guest", "/").unwrap();
         let connection = broker.new_connection();
-        let who = Principal { connection, user: "guest".into(), vhost: "/".into() };
+        let who = Principal::new(connection).in_vhost("guest", "/");
         let mut arguments = FieldTable::default();
         let header = FieldValue::LongStr(HEADER.into());
         arguments.insert("x-message-group-header", header);

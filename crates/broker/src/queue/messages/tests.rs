@@ -9,7 +9,7 @@ use crate::message::MessageBuilder;
 fn message(priority: u8) -> Message {
     // Property flags with priority alone (bit 11), then its value.
     let properties = [0x08, 0x00, priority];
-    let mut builder = MessageBuilder::new("", "q", &properties, 1, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "q", &properties, 1, Some("guest"), None).unwrap();
     builder.push(b"x").unwrap();
     builder.finish().0
 }

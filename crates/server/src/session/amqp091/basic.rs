@@ -14,6 +14,7 @@ use super::channel::{Channel, ReplyConsumer};
 use super::connection::Session;
 use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
+use super::half::EXHAUSTED_FREE;
 use super::link::{ConsumerEntry, Link};
 use super::unacked::Unacked;
 
@@ -51,7 +52,7 @@ impl Channel {
 
     pub(super) fn on_get(&mut self, link: &mut Link, queue: &str, no_ack: bool) -> Outcome {
         let name = self.queue_name(queue)?;
-        let queue = link.broker().find_queue(&link.who, name)?;
+        let queue = link.broker().readable_queue(&link.who, name)?;
         let Some(got) = link.broker().get(&queue, no_ack, link.now) else {
             link.send(self.number, &Method::BasicGetEmpty {});
             return Ok(());
@@ -87,6 +88,15 @@ impl Channel {
             let text = format!("number of consumers on the channel has reached its limit ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
+        let max = link.options.consumers_per_connection_max;
+        if link.consumers.len() >= max {
+            let text =
+                format!("number of consumers on the connection has reached its limit ({max})");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
+        if link.consumers.len() >= EXHAUSTED_FREE {
+            link.check_exhausted("a consumer")?;
+        }
         if consume.queue == REPLY_TO {
             self.consume_replies(link, consume)?;
         } else {
@@ -98,7 +108,7 @@ impl Channel {
 
     fn consume_queue(&mut self, link: &mut Link, consume: &Consume<'_>) -> Outcome {
         let name = self.queue_name(consume.queue)?;
-        let queue = link.broker().find_queue(&link.who, name)?;
+        let queue = link.broker().readable_queue(&link.who, name)?;
         let arguments = consume.arguments.to_owned();
         let priority = link.broker().consumer_priority(&link.who, name, &arguments)?;
         let id = link.broker().new_consumer();

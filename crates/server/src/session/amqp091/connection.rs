@@ -8,17 +8,20 @@ use leveret_broker::broker::DropReason;
 use leveret_broker::ids::{ConnectionId, Timestamp};
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
-use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary, write_heartbeat};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
 use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
-use super::handshake::Handshake;
+use super::half::EXHAUSTED_FREE;
+use super::handshake::{Handshake, Login};
 use super::link::Link;
+use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
+use crate::session::Peer;
 use crate::shared::Shared;
 
 /// How long a close waits for its close-ok, in milliseconds.
@@ -52,6 +55,8 @@ pub(crate) struct Session {
     pub(super) phase: Phase,
     pub(super) decoder: Decoder,
     pub(super) link: Link,
+    /// While the password is being checked.
+    pub(super) login: Option<Box<Login>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -62,10 +67,16 @@ pub(crate) struct Session {
     pub(super) wants_blocked: bool,
     /// The client was told that it is blocked.
     told_blocked: bool,
-    last_read: Timestamp,
+    /// What is half received, while there is something.
+    pub(super) half: Option<Half>,
+    /// Since when the socket takes nothing of what there is for it.
+    pub(super) stuck_since: Option<Timestamp>,
+    pub(super) last_read: Timestamp,
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
+    /// What has come before the login.
+    pub(super) early_bytes: usize,
     /// Empty; keeps its memory between turns.
     mail: Mail,
     /// Channels with confirms that are not durable.
@@ -81,24 +92,28 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A connection that was accepted at `now`.
-    pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> Self {
+    /// A connection from `peer` that was accepted at `now`.
+    pub(crate) fn new(shared: Arc<Shared>, peer: Peer, now: Timestamp) -> Self {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox);
+        let link = Link::new(shared, mailbox, peer);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
+            login: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
             wants_blocked: false,
             told_blocked: false,
+            half: None,
+            stuck_since: None,
             last_read: now,
             last_write: now,
             stopped_early: false,
+            early_bytes: 0,
             confirms_wait_for: None,
             confirms_bytes: 0,
             input_waits_for: Position::START,
@@ -139,6 +154,9 @@ impl Session {
     /// Whether input is looked at: not while too much waits to be sent, a resource alarm holds
     /// publishers up, or the log is too far behind.
     pub(crate) fn wants_input(&self) -> bool {
+        if self.login.is_some() {
+            return false;
+        }
         let waiting = self.link.out.len() + self.confirms_bytes;
         let room = waiting < self.link.options.out_buffer_max_bytes;
         room && !self.is_paused()
@@ -202,6 +220,7 @@ impl Session {
             }
         }
         self.end_turn();
+        self.note_halves();
         self.link.charge();
         input.len() - rest.len()
     }
@@ -322,9 +341,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => {
-                self.link.send(0, &Method::ConnectionUpdateSecretOk {});
-            }
+            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -402,7 +419,11 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        match self.link.enter_channel() {
+        let memory = match open < EXHAUSTED_FREE {
+            true => Ok(()),
+            false => self.link.check_exhausted("a channel"),
+        };
+        match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
                 self.channels.insert(number, Box::new(Channel::new(number, seat)));
                 self.link.send(number, &Method::ChannelOpenOk {});
@@ -492,6 +513,7 @@ impl Session {
             self.release_channel(number);
         }
         self.channels.clear();
+        self.half = None;
         self.link.flush();
         for queue in std::mem::take(&mut self.link.exclusive) {
             self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
@@ -536,8 +558,11 @@ impl Session {
             return self.cut();
         }
         if !matches!(self.phase, Phase::Running) {
-            if let (Notice::Close(_), Phase::Handshake(..)) = (&notice, &self.phase) {
-                self.phase = Phase::Ended;
+            match (notice, &self.phase) {
+                (Notice::Close(_), Phase::Handshake(..)) => self.phase = Phase::Ended,
+                (Notice::Login(outcome), _) => self.on_login(outcome),
+                (Notice::Access(change), _) => self.on_access_change(&change),
+                _ => {}
             }
             return;
         }
@@ -547,8 +572,9 @@ impl Session {
                 self.fail_connection(failure, (0, 0));
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
+            Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut => {}
+            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
@@ -582,7 +608,13 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let times = [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at];
+        let times = [
+            self.deadline_of_phase(),
+            self.link.rest_until,
+            self.link.acks.at,
+            self.expiry(),
+            self.send_deadline(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -595,24 +627,6 @@ impl Session {
             Phase::Running => None,
             Phase::Ended => Some(self.last_write.max(self.last_read).after(CLOSE_TIMEOUT_MS)),
         }
-    }
-
-    /// When a heartbeat is due, or the socket has taken nothing for too long.
-    fn write_deadline(&self) -> Timestamp {
-        match self.link.out.writable() {
-            0 => self.last_write.after(self.heartbeat_ms / 2),
-            _ => self.last_write.after(self.heartbeat_ms * 2),
-        }
-    }
-
-    /// Two missed heartbeats, and one more interval's tenth for slow networks.
-    fn read_deadline(&self) -> Timestamp {
-        self.last_read.after(self.heartbeat_ms * 2 + self.heartbeat_ms / 10)
-    }
-
-    /// Notes that bytes were written: they count as a heartbeat.
-    pub(crate) fn on_written(&mut self, now: Timestamp) {
-        self.last_write = now;
     }
 
     /// Gives room for deliveries back once the half of the out-buffer is written.
@@ -631,6 +645,11 @@ impl Session {
             self.end_rest();
         }
         self.check_acks(heard);
+        self.check_expiry();
+        if self.send_deadline().is_some_and(|at| at <= now) {
+            tracing::warn!(connection = ?self.connection(), "the client takes nothing: closed");
+            return self.cut();
+        }
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }
@@ -644,31 +663,11 @@ impl Session {
     }
 
     /// Ends the connection at once; what was to be sent is not.
-    fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         self.release_all();
         self.link.out = OutBuffer::default();
+        self.stuck_since = None;
         self.phase = Phase::Ended;
-    }
-
-    fn on_heartbeat_time(&mut self, now: Timestamp) {
-        let due = self.write_deadline() <= now;
-        let stuck = due && self.link.out.writable() > 0;
-        // While nothing is read, the client's heartbeats cannot be seen.
-        if stuck || (self.read_deadline() <= now && self.wants_input()) {
-            tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
-            return self.cut();
-        }
-        if self.read_deadline() <= now {
-            self.last_read = now;
-        }
-        if due && self.link.out.is_held() {
-            let mut heartbeat = Vec::new();
-            write_heartbeat(&mut heartbeat);
-            self.link.out.overtake(heartbeat.into());
-        } else if due {
-            self.link.out.shrink();
-            write_heartbeat(self.link.out.tail());
-        }
     }
 }
 

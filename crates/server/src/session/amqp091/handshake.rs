@@ -1,5 +1,9 @@
 //! From the protocol header to `connection.open-ok` (0-9-1 specification 2.2.4).
 
+use std::sync::Arc;
+
+use leveret_broker::auth::Secret;
+use leveret_broker::definitions::User;
 use leveret_wire::amqp091::frame::{Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
@@ -8,24 +12,39 @@ use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
-use super::sasl::{MECHANISMS, Mechanism};
+use super::sasl::{Credentials, Mechanism};
+use crate::audit;
+use crate::login::{Attempt, Checked, Refused, Times};
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
+/// What a frame has around its payload.
+const FRAME_OVERHEAD: usize = 8;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Handshake {
     Header,
     StartOk,
+    /// The check of the password.
+    Login,
     TuneOk,
     Open,
+}
+
+/// A login whose password is being checked.
+pub(super) struct Login {
+    mechanism: Mechanism,
+    user: String,
+    /// The client reads a close that refuses it.
+    can_read_refusal: bool,
 }
 
 impl Session {
     /// Answers another protocol's header with ours, and closes.
     pub(super) fn on_protocol_header(&mut self, header: &[u8; 8]) {
         if *header != PROTOCOL_HEADER {
+            self.tell_strange_header(header);
             self.link.out.tail().extend_from_slice(&PROTOCOL_HEADER);
             self.phase = Phase::Ended;
             return;
@@ -33,17 +52,40 @@ impl Session {
         let options = self.link.shared.options.load_full();
         let properties = server_properties(&options).to_content();
         let server_properties = Table::parse(&properties).unwrap_or(Table::EMPTY);
+        let mechanisms = Mechanism::offered(&self.link.peer, &options);
         self.link.send(
             0,
             &Method::ConnectionStart {
                 version_major: 0,
                 version_minor: 9,
                 server_properties,
-                mechanisms: MECHANISMS,
+                mechanisms: mechanisms.as_bytes(),
                 locales: b"en_US",
             },
         );
         self.expect(Handshake::StartOk);
+    }
+
+    /// Names the mistakes that are easily made with ports.
+    fn tell_strange_header(&self, header: &[u8; 8]) {
+        let from = self.link.peer.address;
+        if header[..2] == [0x16, 3] {
+            tracing::warn!(%from, "the client speaks TLS on a port without TLS");
+        } else if header.starts_with(b"PROXY ") || header.starts_with(b"\r\n\r\n\0\r\n") {
+            tracing::warn!(%from, "PROXY protocol header from an address that is no proxy's");
+        }
+    }
+
+    /// Counts what comes before the login; whether it is too much.
+    fn is_too_long(&mut self, event: &Event<'_>) -> bool {
+        let payload = match event {
+            Event::Method { payload, .. }
+            | Event::Header { payload, .. }
+            | Event::Heartbeat { payload, .. } => payload,
+            Event::Body { chunk, .. } => chunk,
+        };
+        self.early_bytes += payload.len() + FRAME_OVERHEAD;
+        self.early_bytes > self.link.options.entry.pending_bytes_max
     }
 
     fn expect(&mut self, next: Handshake) {
@@ -54,6 +96,9 @@ impl Session {
 
     pub(super) fn on_handshake_event(&mut self, event: Event<'_>) {
         let Phase::Handshake(step, _) = self.phase else { return };
+        if step == Handshake::StartOk && self.is_too_long(&event) {
+            return self.fall_silent();
+        }
         let payload = match event {
             Event::Method { channel: 0, payload } => payload,
             Event::Heartbeat { channel: 0, .. } => return,
@@ -93,16 +138,80 @@ impl Session {
         let can = |name| capability(properties, name);
         self.wants_blocked = can("connection.blocked");
         self.link.wants_cancel = can("consumer_cancel_notify");
-        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+        let options = self.link.shared.options.load_full();
+        let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
-        let Some(credentials) = mechanism.read(response) else { return self.fall_silent() };
-        let login = self.link.broker().authenticate(credentials.user, credentials.password);
-        let Some(user) = login else {
-            return self.refuse_login(mechanism, can("authentication_failure_close"));
+        let can_read_refusal = can("authentication_failure_close");
+        let credentials = match (mechanism, &options.anonymous_login) {
+            (Mechanism::External, _) => return self.log_in_by_certificate(can_read_refusal),
+            (Mechanism::Anonymous, Some(login)) => {
+                Some(Credentials { user: &login.user, password: login.password.as_bytes() })
+            }
+            _ => mechanism.read(response),
         };
-        self.link.who.user = user;
+        let Some(credentials) = credentials else { return self.fall_silent() };
+        let attempt = Attempt {
+            user: credentials.user.to_owned(),
+            password: Secret::new(credentials.password),
+            from: self.link.peer.ip(),
+            now: self.link.now,
+        };
+        self.login =
+            Some(Box::new(Login { mechanism, user: attempt.user.clone(), can_read_refusal }));
+        self.expect(Handshake::Login);
+        let shared = Arc::clone(&self.link.shared);
+        let times =
+            Times { remember: options.login_cache_ttl, backoff_max: options.login_backoff_max };
+        match shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times) {
+            Checked::Now(outcome) => self.on_login(outcome),
+            // Nothing is read until the answer is here.
+            Checked::Later => {}
+        }
+    }
+
+    /// A verified certificate is as good as a password.
+    fn log_in_by_certificate(&mut self, can_read_refusal: bool) {
+        let mechanism = Mechanism::External;
+        let Some(name) = self.link.peer.certificate_login().map(str::to_owned) else {
+            let login = Login { mechanism, user: String::new(), can_read_refusal };
+            return self.refuse_login(&login, "the certificate names no user");
+        };
+        let login = Login { mechanism, user: name, can_read_refusal };
+        match self.link.broker().user(&login.user) {
+            Ok(user) => {
+                self.login = Some(Box::new(login));
+                self.expect(Handshake::Login);
+                self.on_login(Ok(user));
+            }
+            Err(_) => self.refuse_login(&login, "there is no user of the certificate's name"),
+        }
+    }
+
+    /// The password, or the certificate, was checked.
+    pub(super) fn on_login(&mut self, outcome: Result<Arc<User>, Refused>) {
+        let Some(login) = self.login.take() else { return };
+        // The deadline may have come first.
+        if !matches!(self.phase, Phase::Handshake(Handshake::Login, _)) {
+            return;
+        }
+        let user = match outcome {
+            Ok(user) => user,
+            Err(refused) => return self.refuse_login(&login, refused.reason()),
+        };
+        let now = self.link.broker().user(&user.name);
+        if now.is_ok_and(|now| now.password != user.password) || self.link.is_gone(&user.name) {
+            return self.refuse_login(&login, "the user has changed meanwhile");
+        }
         let options = self.link.shared.options.load_full();
+        let only_here = options.loopback_users.iter().any(|name| **name == *user.name);
+        if only_here && !self.link.peer.ip().is_loopback() {
+            return self.refuse_login(&login, "this user can only connect via localhost");
+        }
+        self.link.who.user = user.name.clone();
+        if let Some(entrance) = self.link.peer.entrance.take() {
+            entrance.passed();
+        }
         self.link.send(
             0,
             &Method::ConnectionTune {
@@ -115,15 +224,15 @@ impl Session {
     }
 
     /// RabbitMQ: Authentication Failures. Clients that can read it get a close, others silence.
-    fn refuse_login(&mut self, mechanism: Mechanism, can_read: bool) {
-        tracing::warn!(mechanism = mechanism.name(), "login refused");
-        if !can_read {
+    fn refuse_login(&mut self, login: &Login, reason: &str) {
+        let mechanism = login.mechanism.name();
+        audit::login_failed(&login.user, self.link.peer.ip(), mechanism, reason);
+        if !login.can_read_refusal {
             return self.fall_silent();
         }
         let text = format!(
-            "ACCESS_REFUSED - Login was refused using authentication mechanism {}. For details \
-             see the broker logfile.",
-            mechanism.name()
+            "ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}. For \
+             details see the broker logfile."
         );
         self.send_close(ReplyCode::AccessRefused, &text, (0, 0));
     }
@@ -145,7 +254,8 @@ impl Session {
     }
 
     fn on_open(&mut self, vhost: &str) {
-        let vhost = self.link.broker().check_vhost(vhost).map_err(Failure::from);
+        let user = self.link.who.user.clone();
+        let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.phase = Phase::Running;
@@ -153,6 +263,7 @@ impl Session {
             }
             Err(failure) => {
                 let text = failure.reply_text();
+                audit::vhost_refused(&user, self.link.peer.ip(), &text);
                 self.send_close(ReplyCode::NotAllowed, &text, (10, 40));
             }
         }

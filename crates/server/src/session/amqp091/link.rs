@@ -20,6 +20,7 @@ use super::tenancy::{Quotas, Seats};
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
+use crate::session::Peer;
 use crate::shared::Shared;
 use crate::tenants::Published;
 
@@ -48,6 +49,9 @@ pub(super) struct Link {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) out: OutBuffer,
     pub(super) who: Principal,
+    pub(super) peer: Peer,
+    /// Whom a publish may name as its user; none of those who may name anybody.
+    pub(super) sender: Option<Name>,
     pub(super) now: Timestamp,
     /// The negotiated largest frame; 0 is no limit.
     pub(super) frame_max: u32,
@@ -78,6 +82,8 @@ pub(super) struct Link {
     pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
+    /// A channel may be in the middle of a body.
+    pub(super) has_halves: bool,
     /// What was published and is not charged yet.
     pub(super) published: Published,
     /// While the connection is open.
@@ -99,11 +105,13 @@ pub(super) fn mark(channel: u16, tag: u64) -> u64 {
 }
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, peer: Peer) -> Self {
         let connection = shared.broker.new_connection();
         let topology = shared.broker.topology().clone();
         Self {
-            who: Principal { connection, user: Name::default(), vhost: Name::default() },
+            who: Principal::new(connection),
+            sender: None,
+            peer,
             out: OutBuffer::default(),
             now: Timestamp(0),
             frame_max: 0,
@@ -123,6 +131,7 @@ impl Link {
             defines: false,
             rest_until: None,
             publishes: false,
+            has_halves: false,
             published: Published::default(),
             seats: None,
             quotas: None,
@@ -153,6 +162,7 @@ impl Link {
         let topology = self.shared.broker.topology();
         if topology.version != self.topology.version {
             self.topology = Arc::clone(&topology);
+            self.look_up_sender();
             self.look_up_quotas();
             self.acks.on_change(self.now);
         }

@@ -4,6 +4,7 @@
 //! it; both append to `link.out`, which the driver writes. One turn's publishes and settlements
 //! gather in the [`link::Link`] and go to the queues together, before anything that could see them.
 
+mod access;
 mod acknowledge;
 mod basic;
 mod channel;
@@ -13,9 +14,11 @@ mod consumer_timeout;
 mod deliver;
 mod exchange;
 mod failure;
+mod half;
 mod handshake;
 mod held;
 mod link;
+mod liveness;
 mod properties;
 mod publish;
 mod queue;
@@ -27,6 +30,10 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod permissions;
 #[cfg(test)]
 mod slow_log;
 #[cfg(test)]

@@ -73,6 +73,7 @@ impl Link {
             ))
         })?;
         self.seats = Some(Seats { user: user_seat, vhost: vhost_seat });
+        self.look_up_sender();
         self.look_up_quotas();
         Ok(())
     }
@@ -157,6 +158,7 @@ impl Session {
         self.link.rest_until = None;
         self.link.refresh();
         self.rests_for_quota();
+        self.rest_for_halves();
     }
 }
 

@@ -85,7 +85,8 @@ impl World {
         let log = Arc::new(SlowLog::default());
         let broker = Broker::new(log.clone(), [3; 32]);
         broker.add_vhost("/");
-        broker.put_user("guest", "guest");
+        broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
+        broker.put_administrator("guest", "guest", "/").unwrap();
         log.sync();
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
@@ -93,8 +94,13 @@ impl World {
     }
 
     pub(super) fn session(&self) -> Peer {
+        self.session_from(([127, 0, 0, 1], 40_000).into())
+    }
+
+    /// A connection from that address.
+    pub(super) fn session_from(&self, from: std::net::SocketAddr) -> Peer {
         let now = Timestamp(1_000_000);
-        let session = Session::new(Arc::clone(&self.shared), now);
+        let session = Session::new(Arc::clone(&self.shared), crate::session::Peer::new(from), now);
         self.shared.connect(session.connection(), Arc::clone(session.mailbox()));
         Peer { session, now }
     }

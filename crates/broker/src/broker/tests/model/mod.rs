@@ -151,7 +151,7 @@ fn message(sent: &Sent) -> Message {
     let mut body = sent.number.to_le_bytes().to_vec();
     body.resize(sent.len, 0);
     let size = body.len() as u64;
-    let mut builder = MessageBuilder::new("", "k", &properties, size, "guest", None).unwrap();
+    let mut builder = MessageBuilder::new("", "k", &properties, size, Some("guest"), None).unwrap();
     builder.push(&body).unwrap();
     builder.finish().0
 }
