@@ -16,6 +16,7 @@ mod file;
 mod keys;
 mod listener_setting;
 mod memory;
+mod reference;
 mod setting;
 mod suggest;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use error::Problems;
 pub use keys::{Config, Key};
 pub use listener_setting::{LoginFrom, PeerVerify};
 pub use memory::machine_memory_bytes;
+pub use reference::reference;
 use setting::Raw;
 pub use setting::{LogFilter, LogFormat};
 
