@@ -18,6 +18,7 @@ mod loading;
 mod login;
 mod memory;
 mod net;
+mod oauth;
 mod options;
 mod session;
 mod shared;
@@ -40,6 +41,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use durable::tools as durable_tools;
 pub use leveret_wire::x509::NameKind;
 pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
+pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
 pub use options::{AnonymousLogin, Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
+use crate::oauth::OAuthOptions;
 
 /// The settings of a server. Sizes are in bytes.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Options {
     pub entry: EntryLimits,
     /// User and password of those who log in by ANONYMOUS; without it there is no such login.
     pub anonymous_login: Option<AnonymousLogin>,
+    /// Logins by token; without it there are none.
+    pub oauth: Option<Arc<OAuthOptions>>,
     /// The product name in `connection.start`; some clients change their behaviour by it.
     pub product: String,
     /// The cluster name in `connection.start`.
@@ -129,6 +133,7 @@ impl Default for Options {
             proxies: Vec::new(),
             entry: EntryLimits::default(),
             anonymous_login: None,
+            oauth: None,
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
             default_user: "guest".to_owned(),

@@ -41,6 +41,8 @@ mod storm;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod waiting;
 #[cfg(test)]
 mod whole_publish;
