@@ -13,6 +13,9 @@ use crate::ids::{ConsumerId, Seq, Timestamp};
 use crate::log::{Entry, Position, SeqRange};
 use crate::message::Message;
 
+/// How many messages more than have come may be dropped in one batch.
+const DROPS_MAX: usize = 1024;
+
 /// Why a message died (RabbitMQ: Dead Letter Exchanges).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeathReason {
@@ -111,6 +114,8 @@ pub struct Batch<'a> {
     pub(super) moved: bool,
     /// How many messages may still expire at the heads.
     pub(super) expiries_left: usize,
+    /// How many a length limit may still drop, beside one for each that comes.
+    drops_left: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -127,6 +132,7 @@ impl<'a> Batch<'a> {
             stalled: false,
             moved: false,
             expiries_left: HEADS_MAX,
+            drops_left: DROPS_MAX,
             handle,
             queue,
             context,
@@ -168,6 +174,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Puts a message at the end of the queue.
+    #[inline]
     pub fn publish(&mut self, message: Message) -> Publish {
         if self.queue.deleted {
             self.least = self.queue.deleted_at;
@@ -207,12 +214,18 @@ impl<'a> Batch<'a> {
 
     /// Gives a message to a consumer that waits at an empty queue, past the queue's order: there is
     /// nothing to be in order with.
+    #[inline]
     fn hand_over(&mut self, turn: Turn, message: Message, expires_at: Timestamp) {
-        let mut slot = self.queue.messages.place(message, expires_at);
         if turn.no_ack {
             // It is gone already, and never reaches the log.
-            slot.durable = false;
-        } else if let (true, Some(message)) = (slot.durable, slot.message()) {
+            let seq = self.queue.messages.pass();
+            let (consumer, claimed) = (turn.consumer, message.size());
+            let delivery = Delivery { consumer, seq, redelivered: false, message, claimed };
+            self.queue.consumers.give(turn, delivery);
+            return;
+        }
+        let slot = self.queue.messages.place(message, expires_at);
+        if let (true, Some(message)) = (slot.durable, slot.message()) {
             self.entries.publish(slot.seq, slot.level, message.clone(), expires_at);
         }
         self.give(turn, slot);
@@ -250,8 +263,16 @@ impl<'a> Batch<'a> {
             || over(settings.max_length_bytes, bytes + more_bytes)
     }
 
+    /// Keeps to the limits. If that is very much, because the limit was lowered, it is left to the
+    /// queue's alarm: who publishes does not stand still for it.
     fn drop_over_limit(&mut self) {
-        while self.drop_one_over_limit() {}
+        while self.drop_one_over_limit() {
+            if self.drops_left == 0 {
+                self.queue.over_limit = self.is_over_limit(0, 0);
+                return;
+            }
+            self.drops_left -= 1;
+        }
     }
 
     /// Drops a message if the queue is over a limit; whether it did.

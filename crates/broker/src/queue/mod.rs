@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use batch::{Batch, Cause, DeathReason, Departure, Got, Publish, Settlement};
+pub(crate) use configure::TRIM_MAX;
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
@@ -71,6 +72,8 @@ struct Queue {
     deleted: bool,
     /// When that is durable.
     deleted_at: Position,
+    /// More is over a length limit than one batch may drop.
+    over_limit: bool,
     /// Up to where the log knows that messages were out.
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
@@ -123,6 +126,7 @@ impl QueueHandle {
             memory: None,
             deleted: false,
             deleted_at: Position::START,
+            over_limit: false,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
             groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
@@ -247,9 +251,9 @@ impl QueueHandle {
             let found = context.log.fetch(self.spec.id, &ranges, READ_LOCKED);
             (scan, ranges, found)
         });
-        let mut ahead_found = Vec::new();
+        let mut read = None;
         if !ahead.is_empty() {
-            ahead_found = context.log.fetch(self.spec.id, &ahead, READ_AHEAD_OF_TIME);
+            read = context.log.prefetch(self.spec.id, &ahead, READ_AHEAD_OF_TIME);
         }
         let mut batch = self.lock(context);
         // Under the lock: who changes the queue from now on asks again.
@@ -257,7 +261,7 @@ impl QueueHandle {
         if let Some((scan, ranges, found)) = scan {
             batch.scanned(scan, &ranges, &found);
         }
-        batch.ahead_read(&ahead, &ahead_found);
+        batch.ahead_read(&ahead, read);
         batch.loaded_ahead(&wanted, fetched);
         batch.finish()
     }

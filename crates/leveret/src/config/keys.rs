@@ -398,7 +398,8 @@ keys! {
         range range(Unit::Milliseconds, 100, 600_000);
     reload true
 
-    /// How long the answer to a failed login is held back, to slow guessing down.
+    /// How long a client whose login failed waits for the end of its socket, if it cannot read a
+    /// refusal; others are told at once (the capability `authentication_failure_close`).
     login_failure_delay: Duration = "login_failure_delay", default "3000",
         range range(Unit::Milliseconds, 0, 60_000);
     reload true

@@ -4,7 +4,7 @@
 //! connection has written them, and is at most `limit` plus one message.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::login::{Identity, Refused};

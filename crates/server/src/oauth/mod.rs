@@ -26,7 +26,7 @@ use serde_json::{Map, Value};
 pub use jsonwebtoken::Algorithm as SigningAlgorithm;
 pub use options::{InvalidAddress, OAuthOptions, WebAddress};
 
-pub(crate) use key_ring::KeyRing;
+pub(crate) use key_ring::{KeyRing, Looked};
 use key_ring::Keys;
 
 /// The longest token that is looked at, in bytes.

@@ -430,7 +430,7 @@ proptest! {
         prop_assert!(fault_of(&token, &options()).is_some());
         if let Ok(value) = serde_json::from_str::<Value>(&value) {
             let claims = claims(json!({ name: value }));
-            let _ = super::claims::bearer(claims.as_object().unwrap(), &options(), NOW);
+            let _ = claims::bearer(claims.as_object().unwrap(), &options(), NOW);
         }
     }
 

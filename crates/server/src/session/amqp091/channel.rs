@@ -65,6 +65,8 @@ pub(super) struct Channel {
     pub(super) routing_key: String,
     /// Where these two lead, as of this version of the definitions.
     pub(super) last_route: Option<(u64, Arc<Route>)>,
+    /// The version of the definitions as of which `exchange` may be published to.
+    pub(super) may_write: Option<u64>,
     pub(super) mandatory: bool,
     pub(super) immediate: bool,
     pub(super) mode: Mode,
@@ -93,6 +95,7 @@ impl Channel {
             exchange: String::new(),
             routing_key: String::new(),
             last_route: None,
+            may_write: None,
             mandatory: false,
             immediate: false,
             mode: Mode::Plain,
