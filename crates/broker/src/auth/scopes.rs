@@ -6,7 +6,8 @@
 //! for the text of that claim; `%2F` and the like, and `+`, are decoded as in a query string.
 //!
 //! Invariants: a scope that is not understood grants nothing; a variable stands for its text only;
-//! matching takes no more than the name's length times the pattern's.
+//! matching takes no more than the name's length times the pattern's, and that is bounded, however
+//! long the claims are that it names.
 
 use std::borrow::Cow;
 
@@ -15,6 +16,8 @@ use crate::ids::Name;
 
 /// The longest tag, in bytes.
 const TAG_MAX: usize = 255;
+/// The longest name that a pattern is asked about, in bytes: what has more text matches nothing.
+const NAME_MAX: usize = 255;
 
 /// A piece of a pattern between two wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,8 @@ impl Wildcards {
         let mut segments = vec![Vec::new()];
         let mut text = Vec::new();
         let mut rest = part.as_bytes();
+        // Of the text so far, a vhost counting as one byte.
+        let mut length = 0;
         let end = |pieces: &mut Vec<Piece>, text: &mut Vec<u8>| {
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(text)));
@@ -47,10 +52,15 @@ impl Wildcards {
         };
         while let [first, behind @ ..] = rest {
             rest = behind;
+            length += 1;
             match *first {
                 b'*' => {
+                    length -= 1;
                     end(segments.last_mut()?, &mut text);
-                    segments.push(Vec::new());
+                    // One behind another is for the same.
+                    if segments.len() == 1 || !segments.last()?.is_empty() {
+                        segments.push(Vec::new());
+                    }
                 }
                 b'+' => text.push(b' '),
                 b'%' => {
@@ -59,17 +69,22 @@ impl Wildcards {
                     rest = behind;
                 }
                 b'{' => {
-                    let length = rest.iter().position(|byte| *byte == b'}')?;
-                    let name = std::str::from_utf8(&rest[..length]).ok()?;
+                    let end_of_name = rest.iter().position(|byte| *byte == b'}')?;
+                    let name = std::str::from_utf8(&rest[..end_of_name]).ok()?;
                     if name == "vhost" {
                         end(segments.last_mut()?, &mut text);
                         segments.last_mut()?.push(Piece::Vhost);
                     } else {
-                        text.extend_from_slice(claim(name)?.as_bytes());
+                        let claim = claim(name)?;
+                        text.extend_from_slice(claim.as_bytes());
+                        length = length - 1 + claim.len();
                     }
-                    rest = &rest[length + 1..];
+                    rest = &rest[end_of_name + 1..];
                 }
                 other => text.push(other),
+            }
+            if length > NAME_MAX {
+                return None;
             }
         }
         end(segments.last_mut()?, &mut text);
@@ -288,6 +303,24 @@ mod tests {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
         assert!(matches("{sub}", "a*/%2Fb"));
+    }
+
+    #[test]
+    fn what_no_name_is_long_enough_for_takes_no_memory() {
+        let parse = |part: &str, claim: &str| {
+            let read = Wildcards::parse(part, &|_| Some(claim.to_owned()))?;
+            let pieces: usize = read.segments.iter().map(Vec::len).sum();
+            Some((read.segments.len(), pieces))
+        };
+        let (name, longer) = ("n".repeat(NAME_MAX), "n".repeat(NAME_MAX + 1));
+        assert_eq!(parse(&name, ""), Some((1, 1)));
+        assert_eq!(parse("*{long}*", &name), Some((3, 1)));
+        assert_eq!(parse(&"{vhost}".repeat(NAME_MAX), ""), Some((1, NAME_MAX)));
+        assert_eq!(parse(&format!("a{}", "*".repeat(10_000)), ""), Some((2, 1)));
+        assert_eq!(parse(&"{empty}*".repeat(1_000), ""), Some((2, 0)));
+        for part in [&longer, "{long}", &"{vhost}".repeat(NAME_MAX + 1), &"a*".repeat(256)] {
+            assert_eq!(parse(part, &longer), None, "{part}");
+        }
     }
 
     #[test]

@@ -1,22 +1,19 @@
 //! Logins with a token instead of a password.
 //!
-//! A token is checked on a thread that serves no connections, behind other tokens but not behind
-//! passwords. One whose key is not known waits for the keys to be read, which nothing else does.
+//! A token that was good a moment ago is known; any other is checked on a thread that serves no
+//! connections, behind other tokens but not behind passwords. One whose key is not known waits for the keys to be read, which nothing else does.
 //!
 //! Invariant: what waits has a bound, and waiting for keys holds up nobody whose key is known.
 
 use std::sync::{Arc, Weak};
 
-use leveret_broker::auth::Secret;
 use leveret_broker::ids::Timestamp;
-use sha2::{Digest, Sha256};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::{Attempt, Checked, Identity, Key, Logins, Refused, WAITING_MAX};
+use super::{Attempt, Checked, Identity, Logins, Refused, WAITING_MAX};
 use crate::clock;
 use crate::net::mailbox::Mailbox;
-use crate::oauth::{Bearer, Looked, OAuthOptions};
+use crate::oauth::{Bearer, Fault, Looked, OAuthOptions, Token};
 use crate::shared::Shared;
 
 /// How many tokens may wait for keys.
@@ -24,34 +21,26 @@ const UNKNOWN_MAX: usize = 64;
 
 /// A token to check.
 pub(super) struct TokenJob {
-    key: Key,
-    token: Secret,
+    token: Token,
     options: Arc<OAuthOptions>,
     now: Timestamp,
 }
 
 impl TokenJob {
     fn look(&self, logins: &Logins) -> Looked {
-        logins.keys.look(self.token.reveal(), &self.options, self.now)
+        logins.keys.look(&self.token, &self.options, self.now)
     }
 
     fn verify(&self, logins: &Logins) -> Result<Identity, Refused> {
-        let found = logins.keys.verify(self.token.reveal(), &self.options, self.now);
-        identity(found.map_err(Refused::Token))
+        identity(logins.keys.verify(&self.token, &self.options, self.now))
     }
 }
 
-fn identity(found: Result<Bearer, Refused>) -> Result<Identity, Refused> {
-    found.map(|bearer| Identity::Bearer(Arc::new(bearer)))
+fn identity(found: Result<Arc<Bearer>, Fault>) -> Result<Identity, Refused> {
+    found.map(Identity::Bearer).map_err(Refused::Token)
 }
 
 impl Logins {
-    /// By which the checks of one token are known to be the same.
-    fn token_key(&self, token: &Secret) -> Key {
-        let digest = Sha256::new().chain_update(self.secret).chain_update(b"token");
-        digest.chain_update(token.reveal()).finalize().into()
-    }
-
     /// Checks a login whose password is a token, for the connection with that mailbox. The user
     /// that it names does not matter.
     pub(crate) fn check_token(
@@ -60,8 +49,12 @@ impl Logins {
         options: &Arc<OAuthOptions>,
         mailbox: &Arc<Mailbox>,
     ) -> Checked {
-        let (key, now) = (self.token_key(&attempt.password), attempt.now);
-        let job = TokenJob { key, token: attempt.password, options: Arc::clone(options), now };
+        let (token, now) = (self.keys.token(attempt.password), attempt.now);
+        if let Some(bearer) = self.keys.recall(&token, options, now) {
+            return Checked::Now(Ok(Identity::Bearer(bearer)));
+        }
+        let key = token.hash();
+        let job = TokenJob { token, options: Arc::clone(options), now };
         let Some(queue) = self.tokens.get() else {
             return Checked::Now(self.check_with_file(&job));
         };
@@ -84,26 +77,6 @@ impl Logins {
         }
         job.verify(self)
     }
-
-    /// Checks a token for who may wait, such as a request of the management API. It blocks, also
-    /// for keys to be fetched: never call it on a thread that serves connections.
-    #[cfg_attr(not(test), expect(dead_code, reason = "bearer tokens of the management API"))]
-    pub(crate) fn check_token_here(
-        &self,
-        token: &[u8],
-        options: &Arc<OAuthOptions>,
-        now: Timestamp,
-    ) -> Result<Bearer, Refused> {
-        if let Looked::Done(found) = self.keys.look(token, options, now) {
-            return found.map_err(Refused::Token);
-        }
-        match Handle::try_current() {
-            Ok(runtime) => runtime.block_on(self.keys.refresh(options, now)),
-            Err(_) => self.keys.refresh_file(options, now),
-        }
-        self.keys.verify(token, options, now).map_err(Refused::Token)
-    }
-
 }
 
 /// Has tokens checked by threads of the runtime from now on. The tasks end with the server.
@@ -135,11 +108,11 @@ async fn check_all(
 fn check(logins: &Logins, job: TokenJob, unknown: &mpsc::Sender<TokenJob>) {
     match job.look(logins) {
         Looked::Done(found) => {
-            logins.tell(&job.key, &identity(found.map_err(Refused::Token)));
+            logins.tell(&job.token.hash(), &identity(found));
         }
         Looked::NeedsKeys => {
             if let Err(full) = unknown.try_send(job) {
-                logins.tell(&full.into_inner().key, &Err(Refused::Busy));
+                logins.tell(&full.into_inner().token.hash(), &Err(Refused::Busy));
             }
         }
     }
@@ -158,6 +131,6 @@ async fn look_for_keys(shared: Weak<Shared>, mut jobs: mpsc::Receiver<TokenJob>)
             shared.logins.keys.refresh(&job.options, job.now).await;
         }
         let outcome = job.verify(&shared.logins);
-        shared.logins.tell(&job.key, &outcome);
+        shared.logins.tell(&job.token.hash(), &outcome);
     }
 }

@@ -1,5 +1,5 @@
-//! Logins with a password, or a token ([`bearers`]): checked away from the threads that serve connections, remembered for a
-//! while, and slowed down for who guesses.
+//! Logins with a password, or a token ([`bearers`]): checked away from the threads that serve
+//! connections, remembered for a while, and slowed down for who guesses.
 //!
 //! A session asks by [`Logins::check`] and goes on when its mailbox has the answer. Checks with the
 //! same password of the same user that come together are one. Without threads ([`start`]) a check

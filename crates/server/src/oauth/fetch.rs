@@ -104,3 +104,68 @@ where
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::oauth::tests::KeyFile;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// Answers everybody over TLS; the port.
+    async fn serve(authority: &Authority, name: &str, answer: &'static str) -> u16 {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, authority).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn over_tls_only_a_server_of_that_name_and_authority_is_believed() {
+        let (ours, other) = (authority(), authority());
+        let trusted = KeyFile::new(ours.pem().as_bytes());
+        let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        let fetch = async |port: u16, authorities: Option<&Path>| {
+            let address: WebAddress = format!("https://localhost:{port}/keys").parse().unwrap();
+            get(&address, authorities).await
+        };
+        let good = serve(&ours, "localhost", ok).await;
+        assert_eq!(fetch(good, Some(&trusted.0)).await.unwrap(), b"{}");
+        assert!(fetch(good, None).await.is_err(), "the system does not know that authority");
+        assert!(fetch(serve(&other, "localhost", ok).await, Some(&trusted.0)).await.is_err());
+        assert!(fetch(serve(&ours, "elsewhere", ok).await, Some(&trusted.0)).await.is_err());
+        let moved =
+            "HTTP/1.1 302 Found\r\nLocation: http://localhost/\r\nContent-Length: 0\r\n\r\n";
+        let error = fetch(serve(&ours, "localhost", moved).await, Some(&trusted.0)).await;
+        assert!(error.unwrap_err().to_string().contains("302"));
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Invariants: sources are read at most every [`PAUSE_MS`], however many tokens name keys that are
 //! not known; a key that its source has withdrawn counts for [`STALE_MS`] at most while the source
-//! answers; keys read for other settings never count.
+//! answers; keys read for other settings never count, nor do tokens that were good by keys that are
+//! not the newest.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,10 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, PublicKeyUse};
+use leveret_broker::auth::Secret;
 use leveret_broker::ids::Timestamp;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use super::{Bearer, Fault, OAuthOptions, SigningAlgorithm, sources};
+use super::remembered::Remembered;
+use super::{Bearer, Fault, OAuthOptions, SigningAlgorithm, Token, sources};
 
 /// The shortest time between two readings, in milliseconds.
 const PAUSE_MS: u64 = 10_000;
@@ -104,6 +108,8 @@ struct Ring {
     keys: Arc<Keys>,
     /// When the sources were asked last; none if they never were for these settings.
     asked_at: Option<Timestamp>,
+    /// Tokens that were good by `keys`.
+    remembered: Remembered,
 }
 
 impl Ring {
@@ -129,6 +135,7 @@ impl Ring {
         let mut by_id = self.from_web.by_id.clone();
         by_id.extend(self.from_file.by_id.clone());
         self.keys = Arc::new(Keys { by_id });
+        self.remembered.forget();
     }
 }
 
@@ -136,40 +143,82 @@ impl Ring {
 #[derive(Debug)]
 pub(crate) enum Looked {
     /// It is good, or it is not.
-    Done(Result<Bearer, Fault>),
+    Done(Result<Arc<Bearer>, Fault>),
     /// First the sources are to be asked, by [`KeyRing::refresh`].
     NeedsKeys,
 }
 
 /// The keys of a server.
-#[derive(Default)]
 pub(crate) struct KeyRing {
+    /// What hashes of tokens are keyed with.
+    secret: [u8; 32],
     ring: Mutex<Ring>,
     /// Held by who asks the sources.
     reading: tokio::sync::Mutex<()>,
 }
 
+impl Default for KeyRing {
+    fn default() -> Self {
+        let mut secret = [0; 32];
+        // Without chance hashes could be guessed at, not read: the tokens are not in them.
+        let _ = getrandom::fill(&mut secret);
+        Self { secret, ring: Mutex::default(), reading: tokio::sync::Mutex::default() }
+    }
+}
+
 impl KeyRing {
+    /// Takes a token as it was shown.
+    pub(crate) fn token(&self, secret: Secret) -> Token {
+        let digest = Sha256::new().chain_update(self.secret).chain_update(secret.reveal());
+        Token { secret, hash: digest.finalize().into() }
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose token this is, if it was good before and nothing has changed. It is cheap.
+    pub(crate) fn recall(
+        &self,
+        token: &Token,
+        options: &Arc<OAuthOptions>,
+        now: Timestamp,
+    ) -> Option<Arc<Bearer>> {
+        let mut ring = self.ring();
+        ring.turn_to(options);
+        match ring.is_due(STALE_MS, now) {
+            true => None,
+            false => ring.remembered.find(token, now),
+        }
     }
 
     /// Whose token this is, if it is good and by a key that is known.
     pub(crate) fn verify(
         &self,
-        token: &[u8],
+        token: &Token,
         options: &Arc<OAuthOptions>,
         now: Timestamp,
-    ) -> Result<Bearer, Fault> {
+    ) -> Result<Arc<Bearer>, Fault> {
         let mut ring = self.ring();
         ring.turn_to(options);
         let keys = Arc::clone(&ring.keys);
         drop(ring);
-        super::verify(token, &keys, options, now)
+        let bearer = Arc::new(super::verify(token.secret.reveal(), &keys, options, now)?);
+        let mut ring = self.ring();
+        // Keys or settings may have changed meanwhile.
+        if ring.is_for(options) && Arc::ptr_eq(&ring.keys, &keys) {
+            ring.remembered.put(token, &bearer, now);
+        }
+        Ok(bearer)
     }
 
     /// The same, unless the sources are to be asked first.
-    pub(crate) fn look(&self, token: &[u8], options: &Arc<OAuthOptions>, now: Timestamp) -> Looked {
+    pub(crate) fn look(
+        &self,
+        token: &Token,
+        options: &Arc<OAuthOptions>,
+        now: Timestamp,
+    ) -> Looked {
         let looked = self.verify(token, options, now);
         let patience = match looked {
             Err(Fault::UnknownKey) => PAUSE_MS,

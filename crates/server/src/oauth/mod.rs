@@ -10,6 +10,7 @@ mod claims;
 mod fetch;
 mod key_ring;
 mod options;
+mod remembered;
 mod sources;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,18 +20,34 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, Header, Validation};
-use leveret_broker::auth::Scopes;
+use leveret_broker::auth::{Scopes, Secret};
 use leveret_broker::ids::{Name, Timestamp};
 use serde_json::{Map, Value};
 
 pub use jsonwebtoken::Algorithm as SigningAlgorithm;
 pub use options::{InvalidAddress, OAuthOptions, WebAddress};
 
-pub(crate) use key_ring::{KeyRing, Looked};
 use key_ring::Keys;
+pub(crate) use key_ring::{KeyRing, Looked};
 
 /// The longest token that is looked at, in bytes.
 const TOKEN_MAX: usize = 64 * 1024;
+
+/// By which a token is known to be the same: nothing of it can be told from this.
+pub(crate) type TokenHash = [u8; 32];
+
+/// A token as it was shown.
+#[derive(Debug)]
+pub(crate) struct Token {
+    secret: Secret,
+    hash: TokenHash,
+}
+
+impl Token {
+    pub(crate) fn hash(&self) -> TokenHash {
+        self.hash
+    }
+}
 
 /// Who has shown a good token.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use jsonwebtoken::{EncodingKey, encode};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::key_ring::Looked;
 use super::*;
 
 /// 1,000 s after 1970, as the clock of sessions in tests.
@@ -311,19 +310,51 @@ fn scopes_are_found_wherever_they_may_be() {
     assert_eq!(&*verify(token.as_bytes(), &keys(&[&EC]), &named, NOW).unwrap().user, "n");
 }
 
+fn shown(ring: &KeyRing, token: &str) -> Token {
+    ring.token(Secret::new(token.as_bytes()))
+}
+
+#[test]
+fn a_good_token_is_known_until_it_ends_or_the_keys_change() {
+    let file = KeyFile::new(&key_set(&[&EC]));
+    let (ring, options) = (KeyRing::default(), Arc::new(file.options()));
+    let good = shown(&ring, &EC.token(&claims(json!({"exp": 1400}))));
+    let bad = shown(&ring, &OTHER_EC.token(&claims(json!({}))));
+    let recall = |token, options, now| ring.recall(token, options, now).is_some();
+    assert!(!recall(&good, &options, NOW));
+    ring.refresh_file(&options, NOW);
+    assert!(ring.verify(&good, &options, NOW).is_ok() && ring.verify(&bad, &options, NOW).is_err());
+    assert!(recall(&good, &options, NOW.after(399_999)) && !recall(&bad, &options, NOW));
+    assert!(!recall(&good, &options, NOW.after(400_000)), "its end");
+    assert!(!format!("{good:?}").contains("ey"), "{good:?}");
+    assert_ne!(good.hash(), shown(&KeyRing::default(), "").hash());
+    let again = shown(&KeyRing::default(), &EC.token(&claims(json!({"exp": 1400}))));
+    assert_ne!(good.hash(), again.hash(), "each server's own");
+    // The key is withdrawn, and its source is looked at for another token's sake.
+    std::fs::write(&file.0, key_set(&[&OTHER_EC])).unwrap();
+    let later = NOW.after(10_000);
+    assert!(matches!(ring.look(&bad, &options, later), Looked::NeedsKeys));
+    ring.refresh_file(&options, later);
+    assert!(!recall(&good, &options, later) && ring.verify(&good, &options, later).is_err());
+    assert!(ring.verify(&bad, &options, later).is_ok() && recall(&bad, &options, later));
+    assert!(!recall(&bad, &options, later.after(600_000)), "the keys are to be read again");
+    let other = Arc::new(OAuthOptions { resource_server_id: "other".to_owned(), ..file.options() });
+    assert!(!recall(&bad, &other, later), "other settings");
+}
+
 #[test]
 fn a_file_is_read_again_for_a_key_that_is_not_known_but_not_too_often() {
     let file = KeyFile::new(&key_set(&[&RSA]));
     let (ring, options) = (KeyRing::default(), Arc::new(file.options()));
-    let token = EC.token(&claims(json!({})));
+    let token = shown(&ring, &EC.token(&claims(json!({}))));
     let look = |options, now| {
-        let looked = ring.look(token.as_bytes(), options, now);
+        let looked = ring.look(&token, options, now);
         if matches!(looked, Looked::NeedsKeys) {
             ring.refresh_file(options, now);
         }
         matches!(looked, Looked::NeedsKeys)
     };
-    let verify = |options, now| ring.verify(token.as_bytes(), options, now).err();
+    let verify = |options, now| ring.verify(&token, options, now).err();
     assert!(look(&options, NOW) && verify(&options, NOW) == Some(Fault::UnknownKey));
     std::fs::write(&file.0, key_set(&[&EC])).unwrap();
     assert!(!look(&options, NOW.after(9_999)), "a moment ago");
@@ -369,7 +400,7 @@ pub(crate) fn serve(documents: Vec<(String, Vec<u8>)>) -> (String, Arc<AtomicUsi
 async fn after_refresh(options: OAuthOptions, token: &str) -> Option<Fault> {
     let (ring, options) = (KeyRing::default(), Arc::new(options));
     ring.refresh(&options, NOW).await;
-    ring.verify(token.as_bytes(), &options, NOW).err()
+    ring.verify(&shown(&ring, token), &options, NOW).err()
 }
 
 #[tokio::test]

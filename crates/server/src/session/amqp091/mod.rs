@@ -29,6 +29,8 @@ mod transaction;
 mod unacked;
 
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memory;
