@@ -49,7 +49,11 @@ impl Logins {
         options: &Arc<OAuthOptions>,
         mailbox: &Arc<Mailbox>,
     ) -> Checked {
-        let (token, now) = (self.keys.token(attempt.password), attempt.now);
+        let now = attempt.now;
+        let token = match self.keys.token(attempt.password) {
+            Ok(token) => token,
+            Err(fault) => return Checked::Now(Err(Refused::Token(fault))),
+        };
         if let Some(bearer) = self.keys.recall(&token, options, now) {
             return Checked::Now(Ok(Identity::Bearer(bearer)));
         }

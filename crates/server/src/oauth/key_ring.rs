@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::remembered::Remembered;
-use super::{Bearer, Fault, OAuthOptions, SigningAlgorithm, Token, sources};
+use super::{Bearer, Fault, OAuthOptions, SigningAlgorithm, TOKEN_MAX, Token, sources};
 
 /// The shortest time between two readings, in milliseconds.
 const PAUSE_MS: u64 = 10_000;
@@ -167,10 +167,13 @@ impl Default for KeyRing {
 }
 
 impl KeyRing {
-    /// Takes a token as it was shown.
-    pub(crate) fn token(&self, secret: Secret) -> Token {
+    /// Takes a token as it was shown, if it is not too long.
+    pub(crate) fn token(&self, secret: Secret) -> Result<Token, Fault> {
+        if secret.reveal().len() > TOKEN_MAX {
+            return Err(Fault::TooLong);
+        }
         let digest = Sha256::new().chain_update(self.secret).chain_update(secret.reveal());
-        Token { secret, hash: digest.finalize().into() }
+        Ok(Token { secret, hash: digest.finalize().into() })
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {

@@ -4,7 +4,8 @@
 //! its claims by [`claims`]. Where the keys come from is [`sources`]' matter, over HTTP [`fetch`]'s.
 //!
 //! Invariants: only the algorithms that are allowed, and only with a key of their own kind; every
-//! token has an end; what is refused says nothing of the token; nothing here blocks for a network.
+//! token has an end and a bound ([`TOKEN_MAX`]); what is refused says nothing of the token; nothing
+//! here blocks for a network.
 
 mod claims;
 mod fetch;
@@ -112,9 +113,6 @@ pub(crate) fn is_token(password: &[u8]) -> bool {
 }
 
 fn header(token: &[u8]) -> Result<Header, Fault> {
-    if token.len() > TOKEN_MAX {
-        return Err(Fault::TooLong);
-    }
     match jsonwebtoken::decode_header(token) {
         // What must be understood is not.
         Ok(header) if header.crit.is_some() || header.enc.is_some() => Err(Fault::Malformed),

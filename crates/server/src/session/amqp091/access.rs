@@ -143,7 +143,7 @@ impl Session {
         // Whoever was allowed to publish somewhere may not be any more.
         self.link.routes.forget();
         for channel in self.channels.values_mut() {
-            channel.last_route = None;
+            channel.forget_permits();
         }
         self.link.look_up_sender();
         self.link.send(0, &Method::ConnectionUpdateSecretOk {});
