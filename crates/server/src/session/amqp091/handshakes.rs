@@ -150,17 +150,20 @@ fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
 
 fn secret() -> impl Strategy<Value = Secret> {
     prop_oneof![
-        Just(Secret::Password),
-        Just(Secret::Token),
-        Just(Secret::WrongPassword),
-        any::<Index>().prop_map(Secret::BadToken),
-        (any::<Index>(), 1u8..).prop_map(|(at, change)| Secret::Damaged(at, change)),
-        bytes(60).prop_map(Secret::Bytes),
+        3 => Just(Secret::Password),
+        3 => Just(Secret::Token),
+        1 => Just(Secret::WrongPassword),
+        1 => any::<Index>().prop_map(Secret::BadToken),
+        1 => (any::<Index>(), 1u8..).prop_map(|(at, change)| Secret::Damaged(at, change)),
+        1 => bytes(60).prop_map(Secret::Bytes),
     ]
 }
 
 fn start_oks() -> impl Strategy<Value = Step> {
-    let known = prop::sample::select(vec!["PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS", "plain"]);
+    let known = prop_oneof![
+        4 => prop::sample::select(vec!["PLAIN", "AMQPLAIN"]),
+        1 => prop::sample::select(vec!["EXTERNAL", "ANONYMOUS", "plain"]),
+    ];
     (known, secret(), any::<bool>()).prop_map(|(mechanism, secret, can_read_refusal)| {
         Step::StartOk { mechanism: mechanism.to_owned(), secret, can_read_refusal }
     })
@@ -183,7 +186,8 @@ fn step() -> impl Strategy<Value = Step> {
 /// The beginning of a handshake that is right but for its credentials, then anything.
 fn handshake() -> impl Strategy<Value = Vec<Step>> {
     let rest = prop::collection::vec(step(), 0..8);
-    (0usize..5, start_oks(), rest).prop_map(|(usual, start_ok, rest)| {
+    let usual = prop_oneof![0usize..5, Just(4)];
+    (usual, start_oks(), rest).prop_map(|(usual, start_ok, rest)| {
         let tune_ok = Step::TuneOk(100, 65_536, 0);
         let usual_steps = [Step::Header, start_ok, tune_ok, Step::Open("/".to_owned())];
         usual_steps.into_iter().take(usual).chain(rest).collect()
@@ -252,10 +256,10 @@ fn a_handshake_of_any_kind_has_an_answer_or_an_end() {
             prop_assert!(!came_in || steps.iter().any(Step::is_good_login), "{names:?}");
             let signature = GOOD.rsplit('.').next().unwrap();
             prop_assert!(!has(&said, WRONG_PASSWORD) && !has(&said, signature));
-            let is_open = peer.session.is_running();
-            prop_assert!(!is_open || names.iter().any(|name| name == "connection.open-ok"));
+            let was_open = names.iter().any(|name| name == "connection.open-ok");
+            prop_assert!(was_open || !peer.session.is_running());
             prop_assert!(come_to_an_end(&mut peer), "{names:?}");
-            opened.set(opened.get() + usize::from(is_open));
+            opened.set(opened.get() + usize::from(was_open));
             refused
                 .set(refused.get() + usize::from(names.iter().any(|one| one.ends_with("close"))));
             Ok(())

@@ -246,7 +246,9 @@ async fn with_threads_keys_are_fetched_once_for_a_storm() {
         (peer.give(&start_ok_of("", token)), peer)
     };
     assert_eq!(again(&good).0, ["connection.tune"]);
-    let (answers, mut peer) = again(&strange(0));
-    assert!(answers.is_empty());
-    assert_eq!(answer(&mut peer).await, ["connection.close"]);
+    let (mut answers, mut peer) = again(&strange(0));
+    if answers.is_empty() {
+        answers = answer(&mut peer).await;
+    }
+    assert_eq!(answers, ["connection.close"]);
 }
