@@ -13,11 +13,14 @@ mod fatal;
 #[doc(hidden)]
 pub mod hot_path;
 mod loading;
+mod log_ring;
 mod login;
+mod management;
 mod net;
 mod options;
 mod session;
 mod shared;
+mod stats;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -29,14 +32,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use leveret_broker::broker::Broker;
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use durable::tools as durable_tools;
-pub use options::{Durability, Options, StoreOptions};
+pub use leveret_management::node::LogLine;
+pub use log_ring::LogRing;
+pub use options::{Durability, ManagementPort, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
+use management::Administered;
 use net::listener::{accept, listen};
 use net::mailbox::Notice;
 use shared::Shared;
@@ -52,6 +59,7 @@ const ALARM_INTERVAL: Duration = Duration::from_millis(50);
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    management: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
 }
@@ -79,7 +87,9 @@ impl Server {
             })?;
             listeners.push(listener);
         }
-        let addresses = listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let management = management::listen_for(&options)?;
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
@@ -93,12 +103,19 @@ impl Server {
             tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
         }
         let running = Mutex::new(Some(running));
-        Ok(Self { shared, addresses, tasks, running })
+        let (address, task) = serve_management(management, &shared, &addresses)?;
+        tasks.extend(task);
+        Ok(Self { shared, addresses, management: address, tasks, running })
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
     pub fn amqp_addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the management interface is served, if it is.
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
@@ -163,6 +180,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Serves the management interface, if there is a listener for it.
+fn serve_management(
+    listener: Option<TcpListener>,
+    shared: &Arc<Shared>,
+    amqp: &[SocketAddr],
+) -> std::io::Result<(Option<SocketAddr>, Option<JoinHandle<()>>)> {
+    let Some(listener) = listener else { return Ok((None, None)) };
+    let address = listener.local_addr()?;
+    let node = Administered::new(Arc::clone(shared), amqp, Some(address));
+    let task = tokio::spawn(leveret_management::serve(listener, Arc::new(node)));
+    Ok((Some(address), Some(task)))
 }
 
 /// Opens the data directory, and makes the broker of what it has kept.

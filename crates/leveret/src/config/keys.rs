@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use leveret_server::Durability;
+use leveret_server::{Durability, ManagementPort};
 
 use super::error::Problem;
 use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
@@ -197,8 +197,14 @@ keys! {
     amqp_listen: Vec<SocketAddr> = "amqp_listen", default "127.0.0.1:5672";
     reload false
 
-    /// Where the management interface will listen. There is none yet, so it can only be `none`.
-    management_listen: Vec<SocketAddr> = "management_listen", default "none";
+    /// The address of the management interface: HTTP API and web pages.
+    management_ip: IpAddr = "management.tcp.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of the management interface. `auto` is 15672, and no interface if that port is
+    /// taken; a number must be free, or the broker does not start, and 0 takes a free port; `none`
+    /// turns the interface off.
+    management_port: ManagementPort = "management.tcp.port", default "auto";
     reload false
 
     /// Where metrics will be served. There are none yet, so it can only be `none`.

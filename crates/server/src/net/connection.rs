@@ -140,6 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 }
             };
             self.session.out().advance(written);
+            self.session.stats().on_sent(written);
             self.session.on_written(clock::now());
             progress = true;
         }
@@ -171,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let read = buffer.filled().len();
             self.read_closed = read == 0;
             if read > 0 {
+                self.session.stats().on_received(read);
                 self.tail.clear();
                 self.feed(&scratch[..kept + read]);
             }
@@ -189,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         tail.truncate(kept + read);
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
+                self.session.stats().on_received(read);
                 self.feed_tail(tail);
                 Ok(true)
             }

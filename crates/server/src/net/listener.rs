@@ -49,9 +49,13 @@ fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
     if let Err(error) = stream.set_nodelay(options.nodelay) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
+    let local = stream.local_addr().ok();
     let session = Session::new(Arc::clone(shared), Peer::new(peer), clock::now());
     let id = session.connection();
-    shared.connect(id, Arc::clone(session.mailbox()));
+    if let Some(local) = local {
+        let _ = session.stats().local.set(local);
+    }
+    shared.connect(Arc::clone(session.mailbox()), Arc::clone(session.stats()));
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         tracing::debug!(connection = id.0, %peer, "connection accepted");

@@ -15,6 +15,7 @@ use super::properties::server_properties;
 use super::sasl::{MECHANISMS, Mechanism};
 use crate::audit;
 use crate::login::{Attempt, Checked, Refused, Times};
+use crate::stats::Opened;
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
@@ -34,6 +35,7 @@ pub(super) enum Handshake {
 pub(super) struct Login {
     mechanism: Mechanism,
     user: String,
+    client_properties: Box<[u8]>,
     /// The client reads a close that refuses it.
     can_read_refusal: bool,
 }
@@ -122,6 +124,7 @@ impl Session {
         self.login = Some(Box::new(Login {
             mechanism,
             user: attempt.user.clone(),
+            client_properties: properties.to_owned().to_content().into(),
             can_read_refusal: can("authentication_failure_close"),
         }));
         self.expect(Handshake::Login);
@@ -157,6 +160,7 @@ impl Session {
             return self.refuse_login(&login, "this user can only connect via localhost");
         }
         self.link.who.user = user.name.clone();
+        self.client = Some(Box::new((login.mechanism.name(), login.client_properties)));
         self.link.send(
             0,
             &Method::ConnectionTune {
@@ -198,11 +202,29 @@ impl Session {
         self.expect(Handshake::Open);
     }
 
+    /// Has who administers the server see the connection.
+    fn note_opened(&mut self) {
+        let Some((mechanism, client_properties)) = self.client.take().map(|client| *client) else {
+            return;
+        };
+        let who = &self.link.who;
+        let _ = self.link.stats.opened.set(Box::new(Opened {
+            user: who.user.clone(),
+            vhost: who.vhost.clone(),
+            mechanism,
+            client_properties,
+            channel_max: self.channel_max,
+            frame_max: self.link.frame_max,
+            heartbeat_secs: self.heartbeat_ms / 1000,
+        }));
+    }
+
     fn on_open(&mut self, vhost: &str) {
         let user = self.link.who.user.clone();
         let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
+                self.note_opened();
                 self.phase = Phase::Running;
                 self.link.send(0, &Method::ConnectionOpenOk {});
             }
