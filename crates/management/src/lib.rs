@@ -34,3 +34,5 @@ pub async fn serve(listener: TcpListener, node: Arc<dyn Node>) {
         () = sampling::sample(app) => {}
     }
 }
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,14 @@ pub(crate) const fn large(one: Route) -> Route {
     Route { body_max: LARGE_MAX, ..one }
 }
 
+#[cfg(test)]
+impl Route {
+    /// Its method and path.
+    pub(crate) fn shown(&self) -> (&'static str, &'static str) {
+        (self.method, self.path)
+    }
+}
+
 /// A resource with the names in its path.
 pub(crate) struct Found {
     pub(crate) route: &'static Route,
