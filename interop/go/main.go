@@ -4,5 +4,5 @@ package main
 import "slices"
 
 func main() {
-	run(slices.Concat(deliveryFlows, routingFlows, reliabilityFlows))
+	run(slices.Concat(deliveryFlows, routingFlows, reliabilityFlows, tlsFlows()))
 }

@@ -4,5 +4,7 @@ import delivery_flows
 import harness
 import reliability_flows
 import routing_flows
+import tls_flows
 
-harness.run(delivery_flows.FLOWS + routing_flows.FLOWS + reliability_flows.FLOWS)
+harness.run(delivery_flows.FLOWS + routing_flows.FLOWS + reliability_flows.FLOWS
+            + tls_flows.FLOWS)

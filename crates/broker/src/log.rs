@@ -176,6 +176,13 @@ pub trait Log: Send + Sync {
         Vec::new()
     }
 
+    /// Reads messages as [`Self::fetch`] does, only so that the system has them at hand when they
+    /// are fetched soon; the last place that was looked at, if there was a message at any. What
+    /// cannot be read is not reported.
+    fn prefetch(&self, queue: QueueId, wanted: &[SeqRange], max_bytes: usize) -> Option<Seq> {
+        self.fetch(queue, wanted, max_bytes).last().map(|found| found.seq)
+    }
+
     /// Puts a message that is not durable aside, to be fetched later; gone with the process. False
     /// if there is no room for it.
     fn spill(&self, queue: QueueId, seq: Seq, message: &Message, expires_at: Timestamp) -> bool {

@@ -7,11 +7,13 @@ use std::io::{ErrorKind, Write};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use leveret_server::{Options, Server, StoreOptions};
+use leveret_server::{
+    AnonymousLogin, CertLoginFrom, EntryLimits, Options, Server, StoreOptions, TlsOptions,
+};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{self, Config, ConfigArgs, Loaded};
+use crate::config::{self, Config, ConfigArgs, Loaded, LoginFrom, PeerVerify};
 use crate::logging::{self, Log};
 
 /// Runs the broker until it is told to stop.
@@ -22,15 +24,51 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     raise_open_files();
+    tell_open_files(loaded.config.connection_max);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if loaded.config.worker_threads > 0 {
         runtime.worker_threads(loaded.config.worker_threads);
     }
-    let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
+    let runtime = runtime
+        .event_interval(TASKS_BETWEEN_EVENTS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     let result = runtime.block_on(serve(arguments, loaded, log, started));
     // A task that still blocks must not keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// How many tasks' turns come between two looks at the sockets. A turn takes what one large read
+/// brought, so that with many of them nobody would be heard for long.
+const TASKS_BETWEEN_EVENTS: u32 = 13;
+
+/// Open files that are not connections: listeners, the log, segments.
+const FILES_RESERVED: usize = 512;
+
+/// Fewer connections than this are worth a warning.
+const CONNECTIONS_FEW: usize = 10_000;
+
+/// How many connections there can be: a connection takes a file, and those of the store must not
+/// be taken away.
+fn connections_possible() -> usize {
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(FILES_RESERVED).max(64)
+}
+
+/// Says when the limit of open files is lower than that of connections.
+fn tell_open_files(connection_max: usize) {
+    let connections = connections_possible();
+    if connections >= connection_max {
+        return;
+    }
+    let text = "the limit of open files allows fewer connections than connection_max";
+    if connections < CONNECTIONS_FEW {
+        tracing::warn!(connections, connection_max, "{text}: raise it (ulimit -Hn, LimitNOFILE)");
+    } else {
+        tracing::info!(connections, connection_max, "{text}");
+    }
 }
 
 /// Raises the soft limit of open files to the hard one: each connection takes one.
@@ -103,6 +141,9 @@ fn announce(server: &Server, started: Instant) {
     for address in server.amqp_addresses() {
         line.push_str(&format!(" amqp={address}"));
     }
+    for address in server.amqps_addresses() {
+        line.push_str(&format!(" amqps={address}"));
+    }
     if let Some(address) = server.management_address() {
         line.push_str(&format!(" management={address}"));
     }
@@ -148,17 +189,59 @@ fn shown(config: &Config) -> serde_json::Value {
     )
 }
 
+/// What TLS is told by the configuration.
+fn tls_options(config: &Config) -> TlsOptions {
+    TlsOptions {
+        certificates: config.ssl_certfile.clone(),
+        key: config.ssl_keyfile.clone(),
+        authorities: config.ssl_cacertfile.clone(),
+        by_name: config.ssl_sni_dir.clone(),
+        verify_peer: config.ssl_verify == PeerVerify::Peer,
+        require_peer: config.ssl_fail_if_no_peer_cert,
+        versions: config.ssl_versions.clone(),
+        login_from: match config.ssl_cert_login_from {
+            LoginFrom::Subject => CertLoginFrom::DistinguishedName,
+            LoginFrom::Common => CertLoginFrom::CommonName,
+            LoginFrom::Alternative => CertLoginFrom::AlternativeName(
+                config.ssl_cert_login_san_type,
+                config.ssl_cert_login_san_index,
+            ),
+        },
+        handshake_timeout: config.ssl_handshake_timeout,
+    }
+}
+
+fn entry_limits(config: &Config) -> EntryLimits {
+    EntryLimits {
+        per_address_max: config.connection_max_per_address,
+        rate_max: config.connection_rate_max,
+        pending_max: config.unauthenticated_max,
+        pending_bytes_max: config.unauthenticated_bytes_max,
+        pending_total_bytes_max: config.unauthenticated_total_bytes_max,
+    }
+}
+
+fn anonymous_login(config: &Config) -> Option<AnonymousLogin> {
+    let user = config.anonymous_login_user.clone();
+    (user != "none").then(|| AnonymousLogin { user, password: config.anonymous_login_pass.clone() })
+}
+
 /// The server's options from the configuration.
 fn options(config: &Config, log: &Log) -> Options {
     let shown = shown(config);
     let config = config.clone();
     let memory = config::machine_memory_bytes();
     Options {
+        tls: tls_options(&config),
+        entry: entry_limits(&config),
+        anonymous_login: anonymous_login(&config),
+        proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,
         management_port: config.management_port,
         shown,
         log_ring: log.ring(),
+        amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,
         default_user: config.default_user,
@@ -174,9 +257,12 @@ fn options(config: &Config, log: &Log) -> Options {
         login_backoff_max: config.login_backoff_max,
         loopback_users: config.loopback_users.0,
         initial_frame_max: config.initial_frame_max,
-        connection_max: config.connection_max,
+        connection_max: config.connection_max.min(connections_possible()),
         out_buffer_max_bytes: config.out_buffer_max_bytes,
+        consumers_per_connection_max: config.consumers_per_connection_max,
         consumers_per_channel_max: config.consumers_per_channel_max,
+        send_timeout: Some(config.send_timeout).filter(|timeout| !timeout.is_zero()),
+        half_received_max_bytes: config.half_received_max_bytes,
         consumer_timeout: Some(config.consumer_timeout).filter(|timeout| !timeout.is_zero()),
         transaction_max_bytes: config.transaction_max_bytes,
         memory_high_watermark_bytes: config.memory_high_watermark.bytes(memory),

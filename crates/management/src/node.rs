@@ -112,6 +112,8 @@ pub struct Connection {
     pub mechanism: &'static str,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// The version of TLS that it speaks, if it does.
+    pub tls: Option<&'static str>,
     /// Where it was accepted.
     pub local: SocketAddr,
     /// When.

@@ -39,6 +39,7 @@ impl World {
     pub fn new(log: Arc<StoreLog>, recovered: Recovered) -> Self {
         let broker = Broker::recover(log, [3; 32], recovered, NOW);
         let options = Options::default();
+        broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
         crate::add_defaults(&broker, &options);
         broker.set_memory_budget(options.memory_high_watermark_bytes);
         Self { shared: Arc::new(Shared::new(broker, options)) }

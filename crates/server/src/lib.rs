@@ -6,16 +6,19 @@
 
 mod alarms;
 pub mod audit;
+mod bodies;
 mod bucket;
 mod clock;
 pub mod durable;
 mod fatal;
 #[doc(hidden)]
 pub mod hot_path;
+mod listener_options;
 mod loading;
 mod log_ring;
 mod login;
 mod management;
+mod memory;
 mod net;
 mod options;
 mod session;
@@ -39,26 +42,31 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use durable::tools as durable_tools;
 pub use leveret_management::node::LogLine;
+pub use leveret_wire::x509::NameKind;
+pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
 pub use log_ring::LogRing;
-pub use options::{Durability, ManagementPort, Options, StoreOptions};
+pub use options::{AnonymousLogin, Durability, ManagementPort, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
 use management::Administered;
-use net::listener::{accept, listen};
+use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
+use net::tls::TlsContext;
 use shared::Shared;
 
 /// How long a shutdown waits for clients to answer their close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it waits for the tasks of those that it cuts then.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the end of a memory alarm is looked for.
-const ALARM_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the memory of the process is looked at, and so the end of a memory alarm.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running server.
 pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<TlsContext>>,
     management: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
@@ -80,15 +88,9 @@ impl Server {
             broker = loaded.map_err(std::io::Error::other)??;
         }
         add_defaults(&broker, &options);
-        let mut listeners = Vec::new();
-        for address in &options.amqp_listen {
-            let listener = listen(*address, &options).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            listeners.push(listener);
-        }
-        let addresses: Vec<SocketAddr> =
-            listeners.iter().map(|one| one.local_addr()).collect::<Result<_, _>>()?;
+        let tls = load_tls(&options)?;
+        let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
+        let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
         let management = management::listen_for(&options)?;
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
@@ -97,15 +99,28 @@ impl Server {
         login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
-            tokio::spawn(watch_alarm(Arc::clone(&shared))),
+            tokio::spawn(watch_memory(Arc::clone(&shared))),
         ];
         for listener in listeners {
-            tasks.push(tokio::spawn(accept(listener, Arc::clone(&shared))));
+            tasks.push(tokio::spawn(accept(listener, Port::plain(&shared))));
+        }
+        for listener in tls_listeners {
+            let port = Port { shared: Arc::clone(&shared), tls: tls.clone() };
+            tasks.push(tokio::spawn(accept(listener, port)));
+        }
+        if let Some(tls) = tls.clone() {
+            tasks.push(tokio::spawn(async move { tls.watch().await }));
         }
         let running = Mutex::new(Some(running));
-        let (address, task) = serve_management(management, &shared, &addresses)?;
+        let (address, task) = serve_management(management, &shared, (&addresses, &tls_addresses))?;
         tasks.extend(task);
-        Ok(Self { shared, addresses, management: address, tasks, running })
+        let management = address;
+        Ok(Self { shared, addresses, tls_addresses, tls, management, tasks, running })
+    }
+
+    /// Where AMQP over TLS is served, with the ports that were picked for port 0.
+    pub fn amqps_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Where AMQP is served, with the ports that were picked for port 0.
@@ -119,7 +134,12 @@ impl Server {
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
+    ///
+    /// Certificates are read again, too; if they are wrong, the old ones stay in force.
     pub fn reload(&self, options: Options) {
+        if let Some(tls) = &self.tls {
+            tls.reload(options.tls.clone());
+        }
         let before = self.shared.options.swap(Arc::new(options));
         if before.consumer_timeout != self.shared.options.load().consumer_timeout {
             self.shared.broadcast(&Notice::Timeouts);
@@ -139,6 +159,7 @@ impl Server {
     }
 
     async fn close_connections(&self) {
+        self.shared.door.clear();
         let reason = "broker forced connection closure with reason 'shutdown'";
         self.shared.broadcast(&Notice::Close(reason.to_owned()));
         if self.wait_for_connections(SHUTDOWN_TIMEOUT).await {
@@ -186,13 +207,40 @@ impl Drop for Server {
 fn serve_management(
     listener: Option<TcpListener>,
     shared: &Arc<Shared>,
-    amqp: &[SocketAddr],
+    amqp: (&[SocketAddr], &[SocketAddr]),
 ) -> std::io::Result<(Option<SocketAddr>, Option<JoinHandle<()>>)> {
     let Some(listener) = listener else { return Ok((None, None)) };
     let address = listener.local_addr()?;
     let node = Administered::new(Arc::clone(shared), amqp, Some(address));
     let task = tokio::spawn(leveret_management::serve(listener, Arc::new(node)));
     Ok((Some(address), Some(task)))
+}
+
+/// Reads the certificates if there is a listener for TLS.
+fn load_tls(options: &Options) -> std::io::Result<Option<Arc<TlsContext>>> {
+    if options.amqps_listen.is_empty() {
+        return Ok(None);
+    }
+    let loaded = TlsContext::load(&options.tls);
+    let tls = loaded.map_err(|error| std::io::Error::other(format!("cannot use TLS: {error}")))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Listens on all `wanted` addresses; the listeners, and where they are.
+fn listen_on(
+    wanted: &[SocketAddr],
+    options: &Options,
+) -> std::io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for address in wanted {
+        let listener = listen(*address, options).map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        addresses.push(listener.local_addr()?);
+        listeners.push(listener);
+    }
+    Ok((listeners, addresses))
 }
 
 /// Opens the data directory, and makes the broker of what it has kept.
@@ -288,12 +336,14 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-/// While the memory alarm is on, looks for its end.
-async fn watch_alarm(shared: Arc<Shared>) {
+/// Looks at the memory of the process; raises the memory alarm, and ends it.
+async fn watch_memory(shared: Arc<Shared>) {
     loop {
-        shared.memory_alarm_raised.notified().await;
-        while !shared.relax_memory(clock::now()) {
-            sleep(ALARM_INTERVAL).await;
+        if let Some(bytes) = memory::process_bytes() {
+            shared.note_process(bytes);
         }
+        shared.check_memory(clock::now());
+        shared.relax_memory(clock::now());
+        sleep(MEMORY_INTERVAL).await;
     }
 }

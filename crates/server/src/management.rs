@@ -65,12 +65,14 @@ pub(crate) fn listen_for(options: &Options) -> io::Result<Option<TcpListener>> {
 impl Administered {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        amqp: &[SocketAddr],
+        (amqp, amqps): (&[SocketAddr], &[SocketAddr]),
         management: Option<SocketAddr>,
     ) -> Self {
         let listener = |protocol, address| Listener { protocol, address, tls: false };
         let mut listeners: Vec<Listener> =
             amqp.iter().map(|address| listener("amqp", *address)).collect();
+        let tls = |address| Listener { protocol: "amqp", address, tls: true };
+        listeners.extend(amqps.iter().copied().map(tls));
         listeners.extend(management.map(|address| listener("http", address)));
         let (started, open_files_max) = (Instant::now(), open_files_max().unwrap_or(0));
         Self { shared, listeners, started, open_files_max }
@@ -82,13 +84,6 @@ fn open_files_max() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
     line.split_whitespace().nth(3)?.parse().ok()
-}
-
-/// Bytes of the process that are in memory.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }
 
 fn open_files() -> u64 {
@@ -134,7 +129,8 @@ fn connection(stats: &ConnectionStats, alarmed: bool) -> Option<Connection> {
         protocol: "AMQP 0-9-1",
         mechanism: opened.mechanism,
         peer: stats.peer,
-        local: stats.local.get().copied().unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
+        tls: stats.tls,
+        local: stats.local.unwrap_or_else(|| SocketAddr::from(([0; 4], 0))),
         connected_at: stats.connected_at,
         client_properties: properties.unwrap_or_else(|_| FieldTable::default()),
         channel_max: opened.channel_max,
@@ -165,7 +161,7 @@ impl Node for Administered {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             memory: (self.shared.broker.memory_bytes(), memory_max),
-            resident_bytes: resident_bytes().unwrap_or(0),
+            resident_bytes: crate::memory::process_bytes().unwrap_or(0),
             files: (open_files(), self.open_files_max),
             disk_free: (disk_free, options.store.disk_free_limit_bytes),
             memory_alarm: self.shared.alarms.is_on(Alarm::Memory),

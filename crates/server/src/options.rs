@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
 use crate::log_ring::LogRing;
 
 /// Where the management interface listens.
@@ -25,6 +26,16 @@ pub enum ManagementPort {
 pub struct Options {
     /// Where to listen for AMQP 0-9-1.
     pub amqp_listen: Vec<SocketAddr>,
+    /// Where to listen for AMQP 0-9-1 over TLS.
+    pub amqps_listen: Vec<SocketAddr>,
+    /// The settings of TLS.
+    pub tls: TlsOptions,
+    /// Who must speak through the PROXY protocol; all others must not.
+    pub proxies: Vec<AddressRange>,
+    /// How many may come in.
+    pub entry: EntryLimits,
+    /// User and password of those who log in by ANONYMOUS; without it there is no such login.
+    pub anonymous_login: Option<AnonymousLogin>,
     /// The address of the management interface.
     pub management_ip: IpAddr,
     /// Its port.
@@ -67,13 +78,19 @@ pub struct Options {
     pub connection_max: usize,
     /// Deliveries that wait for one connection's socket.
     pub out_buffer_max_bytes: usize,
+    /// Most consumers a connection.
+    pub consumers_per_connection_max: usize,
     /// Most consumers a channel.
     pub consumers_per_channel_max: usize,
+    /// How long a socket may take nothing of what is sent to it; without it, for ever.
+    pub send_timeout: Option<Duration>,
+    /// Bodies that are half received, of all connections.
+    pub half_received_max_bytes: usize,
     /// How long a delivery may wait for its acknowledgement; without it, for ever.
     pub consumer_timeout: Option<Duration>,
     /// Publishes of one open transaction.
     pub transaction_max_bytes: usize,
-    /// Messages in memory from which on publishers are blocked.
+    /// Memory of the process, or of messages, from which on publishers are blocked.
     pub memory_high_watermark_bytes: u64,
     /// A definitions file to take over at the start.
     pub load_definitions: Option<PathBuf>,
@@ -83,6 +100,21 @@ pub struct Options {
     pub nodelay: bool,
     /// What is kept on disk, and how.
     pub store: StoreOptions,
+}
+
+/// Whom an anonymous client is taken for.
+#[derive(Clone)]
+pub struct AnonymousLogin {
+    /// The user's name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for AnonymousLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AnonymousLogin").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// When something counts as durable.
@@ -115,6 +147,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             amqp_listen: vec![SocketAddr::from(([127, 0, 0, 1], 5672))],
+            amqps_listen: Vec::new(),
+            tls: TlsOptions::default(),
+            proxies: Vec::new(),
+            entry: EntryLimits::default(),
+            anonymous_login: None,
             management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             management_port: ManagementPort::None,
             shown: Value::Null,
@@ -136,7 +173,10 @@ impl Default for Options {
             initial_frame_max: 8192,
             connection_max: 65_536,
             out_buffer_max_bytes: 1 << 20,
+            consumers_per_connection_max: 16_384,
             consumers_per_channel_max: 65_536,
+            send_timeout: Some(Duration::from_secs(600)),
+            half_received_max_bytes: 256 << 20,
             consumer_timeout: None,
             transaction_max_bytes: 256 << 20,
             memory_high_watermark_bytes: 4 << 30,

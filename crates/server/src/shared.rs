@@ -10,7 +10,9 @@ use leveret_broker::ids::{ConnectionId, Timestamp};
 use tokio::sync::Notify;
 
 use crate::alarms::{Alarm, Alarms};
+use crate::bodies::Bodies;
 use crate::login::Logins;
+use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::stats::{ConnectionStats, Retired};
@@ -31,9 +33,12 @@ pub(crate) struct Shared {
     pub(crate) tenants: Tenants,
     /// Free on the disk of the data directory, as of the last look.
     pub(crate) disk_free_bytes: AtomicU64,
+    pub(crate) door: Arc<Door>,
     pub(crate) logins: Logins,
-    /// Told when the memory alarm goes on.
-    pub(crate) memory_alarm_raised: Notify,
+    /// What is half received.
+    pub(crate) bodies: Arc<Bodies>,
+    /// The memory of the process, in bytes, as of the last look.
+    process_bytes: AtomicU64,
     /// Told when a connection has ended.
     pub(crate) connection_ended: Notify,
 }
@@ -48,8 +53,10 @@ impl Shared {
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             disk_free_bytes: AtomicU64::new(0),
+            door: Arc::default(),
             logins: Logins::default(),
-            memory_alarm_raised: Notify::new(),
+            bodies: Arc::default(),
+            process_bytes: AtomicU64::new(0),
             connection_ended: Notify::new(),
         }
     }
@@ -77,11 +84,11 @@ impl Shared {
     pub(crate) fn disconnect(&self, id: ConnectionId) {
         self.connections().remove(&id);
         self.retired.connections_closed.fetch_add(1, Ordering::Relaxed);
-        self.connection_ended.notify_waiters();
     }
 
+    /// How many connections there are, with those that have no session yet.
     pub(crate) fn connection_count(&self) -> usize {
-        self.connections().len()
+        self.door.open()
     }
 
     /// Has every connection told when policies change consumer timeouts.
@@ -132,38 +139,61 @@ impl Shared {
         }
     }
 
+    /// Notes how much memory the process takes.
+    pub(crate) fn note_process(&self, bytes: u64) {
+        self.process_bytes.store(bytes, Ordering::Release);
+    }
+
+    /// The memory that is in use: what the process takes, or what messages are counted as, if that
+    /// is more. The count is known at once, the other one is looked at now and then.
+    fn memory_bytes(&self) -> u64 {
+        self.process().max(self.broker.memory_bytes())
+    }
+
     /// Relieves the memory if messages take more than three quarters of what they may, and raises
-    /// the alarm if they take all of it.
+    /// the alarm if all together takes all of it.
     pub(crate) fn check_memory(&self, now: Timestamp) {
         let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() > limit - limit / 4 {
-            self.relieve_memory(now);
-        }
-        if self.broker.memory_bytes() > limit
+        self.relieve_memory(limit, now);
+        if self.memory_bytes() > limit
             && !self.alarms.is_on(Alarm::Memory)
             && self.set_alarm(Alarm::Memory, true)
         {
-            tracing::warn!(limit, "memory alarm: publishers are blocked");
-            self.memory_alarm_raised.notify_one();
+            let (process, messages) = (self.process(), self.broker.memory_bytes());
+            tracing::warn!(limit, process, messages, "memory alarm: publishers are blocked");
+            // Messages may have to leave, though they alone are not too much.
+            self.broker.page_out(now);
         }
     }
 
     /// Ends the memory alarm once a twentieth of the limit is free; true when it is off.
     pub(crate) fn relax_memory(&self, now: Timestamp) -> bool {
         let limit = self.options.load().memory_high_watermark_bytes;
-        if self.broker.memory_bytes() > limit - limit / 4 {
-            self.relieve_memory(now);
-        }
-        if self.broker.memory_bytes() <= limit - limit / 20 && self.set_alarm(Alarm::Memory, false)
-        {
-            tracing::info!("memory alarm is over");
+        self.relieve_memory(limit, now);
+        if self.memory_bytes() <= limit - limit / 20 && self.set_alarm(Alarm::Memory, false) {
+            let (process, messages) = (self.process(), self.broker.memory_bytes());
+            tracing::info!(limit, process, messages, "memory alarm is over");
         }
         !self.alarms.is_on(Alarm::Memory)
     }
 
+    fn process(&self) -> u64 {
+        self.process_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether so much memory is in use, though publishers are blocked, that nobody may have more
+    /// channels, consumers or definitions: a quarter above the watermark. None if not, else the
+    /// bytes in use.
+    pub(crate) fn is_exhausted(&self) -> Option<u64> {
+        let limit = self.options.load().memory_high_watermark_bytes;
+        Some(self.memory_bytes()).filter(|bytes| *bytes > limit.saturating_add(limit / 4))
+    }
+
     /// Where messages that a log keeps leave the memory: called again and again while they take
     /// more than three quarters of what they may.
-    fn relieve_memory(&self, now: Timestamp) {
-        self.broker.page_out(now);
+    fn relieve_memory(&self, limit: u64, now: Timestamp) {
+        if self.broker.memory_bytes() > limit - limit / 4 {
+            self.broker.page_out(now);
+        }
     }
 }

@@ -14,6 +14,8 @@ use leveret_broker::message::FieldTable;
 use leveret_broker::queue::QueueHandle;
 use leveret_management::node::MessageCounts;
 
+use crate::session::Peer;
+
 /// How many vhosts' counts there are before those of vhosts that are gone are looked for.
 const SWEEP_FROM: usize = 64;
 
@@ -139,7 +141,9 @@ pub(crate) struct Opened {
 pub(crate) struct ConnectionStats {
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
-    pub(crate) local: OnceLock<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    /// The version of TLS; none on a plain connection.
+    pub(crate) tls: Option<&'static str>,
     pub(crate) connected_at: Timestamp,
     pub(crate) opened: OnceLock<Box<Opened>>,
     pub(crate) received_bytes: Count,
@@ -150,11 +154,12 @@ pub(crate) struct ConnectionStats {
 }
 
 impl ConnectionStats {
-    pub(crate) fn new(id: ConnectionId, peer: SocketAddr, connected_at: Timestamp) -> Self {
+    pub(crate) fn new(id: ConnectionId, peer: &Peer, connected_at: Timestamp) -> Self {
         Self {
             id,
-            peer,
-            local: OnceLock::new(),
+            peer: peer.address,
+            local: peer.local,
+            tls: peer.tls.as_ref().map(|tls| tls.version),
             connected_at,
             opened: OnceLock::new(),
             received_bytes: Count::default(),

@@ -8,6 +8,8 @@ use leveret_wire::amqp091::PROTOCOL_HEADER;
 
 use super::*;
 
+mod entry;
+
 fn options() -> Options {
     let amqp_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     Options { amqp_listen, default_user: "somebody".to_owned(), ..Options::default() }

@@ -6,3 +6,5 @@
 //! message type and by the client.
 
 pub mod amqp091;
+pub mod proxy_protocol;
+pub mod x509;

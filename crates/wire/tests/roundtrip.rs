@@ -244,3 +244,38 @@ proptest! {
         let _ = ContentHeader::decode(&bytes);
     }
 }
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_proxy_header_or_none(
+        start in prop_oneof![
+            Just(&b""[..]),
+            Just(&b"PROXY TCP4 "[..]),
+            Just(&b"PROXY TCP6 ::1 "[..]),
+            Just(&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0"[..]),
+        ],
+        rest in vec(any::<u8>(), 0..200),
+    ) {
+        use leveret_wire::proxy_protocol::{LENGTH_MAX, parse};
+        let bytes = [start, &rest].concat();
+        if let Ok(Some(header)) = parse(&bytes) {
+            prop_assert!(header.length <= bytes.len().min(LENGTH_MAX));
+            prop_assert_eq!(parse(&bytes[..header.length]), Ok(Some(header)));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_names_or_none(bytes in vec(any::<u8>(), 0..300)) {
+        use leveret_wire::x509::{Certificate, NameKind};
+        // Behind a beginning that lets the subject be reached.
+        let start = [0x30, 0x82, 1, 0x40, 0x30, 0x82, 1, 0x3C, 2, 0, 0x30, 0, 0x30, 0, 0x30, 0];
+        for der in [bytes.clone(), [&start[..], &bytes].concat()] {
+            if let Ok(certificate) = Certificate::parse(&der) {
+                let _ = (certificate.distinguished_name(), certificate.common_name());
+                for kind in [NameKind::Dns, NameKind::Ip, NameKind::Email, NameKind::Other] {
+                    let _ = certificate.alternative_names(kind);
+                }
+            }
+        }
+    }
+}

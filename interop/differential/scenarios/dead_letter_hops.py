@@ -68,6 +68,90 @@ def cc_and_three_queues_that_die(s):
 
 
 @scenario
+def bcc_keys_route_too(s):
+    ch, q, _ = behind(s, "direct", s.name("q"), "blind", "other")
+    s.put(q, "a", headers={"BCC": ["blind"], "mine": 1})
+    reject(s, ch, q, s.name("d1"))
+    for label in ("d0", "d1", "d2"):
+        s.drain(s.name(label))
+
+
+@scenario
+def its_own_key_takes_the_place_of_bcc(s):
+    ch, q, _ = behind(s, "direct", s.name("q"), "copy", "blind", "dead", key="dead")
+    s.put(q, "a", headers={"CC": ["copy"], "BCC": ["blind"]})
+    reject(s, ch, q, s.name("d3"))
+    for label in ("d0", "d1", "d2", "d3"):
+        s.drain(s.name(label))
+
+
+def two_hops(s, kind, *keys, key=None):
+    """As `behind`; and what dies in `d0` goes on to an exchange with a queue for each key."""
+    ch = s.channel()
+    second = exchange(s, ch, "direct", "second")
+    for number, binding in enumerate(keys):
+        ch.queue_bind(queue=declare(s, ch, f"e{number}"), exchange=second, routing_key=binding)
+    first = exchange(s, ch, kind)
+    between = declare(s, ch, "d0", x_dead_letter_exchange=second)
+    ch.queue_bind(queue=between, exchange=first, routing_key=s.name("q"))
+    ch.queue_bind(queue=between, exchange=first, routing_key="dead")
+    more = {} if key is None else {"x_dead_letter_routing_key": key}
+    return ch, declare(s, ch, "q", x_dead_letter_exchange=first, **more), between
+
+
+@scenario
+def cc_and_bcc_keys_route_at_the_second_hop(s):
+    ch, q, between = two_hops(s, "direct", s.name("q"), "copy", "blind")
+    s.put(q, "a", headers={"CC": ["copy"], "BCC": ["blind"]})
+    reject(s, ch, q, between)
+    reject(s, ch, between, s.name("e1"), 2)
+    for label in ("e0", "e1", "e2"):
+        s.drain(s.name(label))
+
+
+@scenario
+def a_key_at_the_first_hop_ends_cc_and_bcc(s):
+    ch, q, between = two_hops(s, "direct", "dead", "copy", "blind", key="dead")
+    s.put(q, "a", headers={"CC": ["copy"], "BCC": ["blind"]})
+    reject(s, ch, q, between)
+    reject(s, ch, between, s.name("e0"), 2)
+    for label in ("e0", "e1", "e2"):
+        s.drain(s.name(label))
+
+
+@scenario
+def the_same_key_in_cc_twice(s):
+    ch, q, _ = behind(s, "direct", s.name("q"), "copy")
+    s.put(q, "a", headers={"CC": ["copy", q, "copy"]})
+    reject(s, ch, q, s.name("d1"))
+    for label in ("d0", "d1"):
+        s.drain(s.name(label))
+
+
+@scenario
+def cc_keys_of_what_expired(s):
+    ch, q, _ = behind(s, "topic", "*.copy", "blind.#", "#")
+    s.put(q, "a", headers={"CC": ["a.copy"], "BCC": ["blind.b"]}, expiration="1")
+    s.until(s.name("d0"), messages=1)
+    s.until(s.name("d2"), messages=1)
+    for label in ("d0", "d1", "d2"):
+        s.drain(s.name(label))
+
+
+@scenario
+def cc_and_bcc_keys_from_a_quorum_queue(s):
+    ch = s.channel()
+    dlx = exchange(s, ch, "direct")
+    for number, key in enumerate((s.name("q"), "copy", "blind")):
+        ch.queue_bind(queue=declare(s, ch, f"d{number}"), exchange=dlx, routing_key=key)
+    q = declare(s, ch, quorum=True, x_dead_letter_exchange=dlx)
+    s.put(q, "a", headers={"CC": ["copy"], "BCC": ["blind"]}, delivery_mode=2)
+    reject(s, ch, q, s.name("d1"))
+    for label in ("d0", "d1", "d2"):
+        s.drain(s.name(label))
+
+
+@scenario
 def topic_by_the_key_of_the_publish(s):
     ch, q, _ = behind(s, "topic", "jobs.*", "#.failed")
     ch.queue_bind(queue=q, exchange="amq.topic", routing_key=q + ".jobs.#")

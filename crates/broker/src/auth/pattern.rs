@@ -48,12 +48,18 @@ pub struct Pattern {
     text: Name,
     /// None if another version took what is no pattern for this one: matches nothing.
     regex: Option<Regex>,
+    /// It matches everything: no need to look.
+    any: bool,
 }
 
 impl Pattern {
     /// Checks and compiles a pattern.
     pub fn new(pattern: &str) -> Result<Self, InvalidPattern> {
-        Ok(Self { text: pattern.into(), regex: Some(compile(pattern)?) })
+        compile(pattern).map(|regex| Self::compiled(pattern.into(), Some(regex)))
+    }
+
+    fn compiled(text: Name, regex: Option<Regex>) -> Self {
+        Self { any: &*text == ".*", text, regex }
     }
 
     /// As it was written.
@@ -63,13 +69,14 @@ impl Pattern {
 
     /// Whether it is found in `name`.
     pub fn matches(&self, name: &str) -> bool {
-        self.regex.as_ref().is_some_and(|regex| regex.is_match(name.as_bytes()))
+        self.any || self.regex.as_ref().is_some_and(|regex| regex.is_match(name.as_bytes()))
     }
 }
 
 impl From<Name> for Pattern {
     fn from(text: Name) -> Self {
-        Self { regex: compile(&text).ok(), text }
+        let regex = compile(&text).ok();
+        Self::compiled(text, regex)
     }
 }
 

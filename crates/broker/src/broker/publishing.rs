@@ -147,6 +147,21 @@ impl Outgoing {
 }
 
 impl Broker {
+    /// Whether a client may publish to an exchange at all: asked before [`Self::route`], once for
+    /// each exchange and version of the definitions.
+    pub fn permit_publish(
+        &self,
+        topology: &Topology,
+        who: &Principal,
+        exchange: &str,
+    ) -> Result<(), Refusal> {
+        let resource = Resource::Exchange(exchange, &who.vhost);
+        match topology.vhosts.get(&who.vhost) {
+            Some(vhost) => vhost.permit(who, Permission::Write, resource),
+            None => Err(Refusal::not_found(resource)),
+        }
+    }
+
     /// Finds the queues for a publish by a client: the exchange must exist and not be internal.
     pub fn route(
         &self,
@@ -159,7 +174,6 @@ impl Broker {
         let Some(vhost) = topology.vhosts.get(&who.vhost) else {
             return Err(Refusal::not_found(resource));
         };
-        vhost.permit(who, Permission::Write, resource)?;
         let source = vhost.exchange(exchange)?;
         if source.spec.internal {
             let text = format!("cannot publish to internal {resource}");

@@ -130,14 +130,17 @@ impl Topology {
             Command::Remember(vhost, owner, id) => {
                 self.change(vhost, |vhost| vhost.remember_as(owner, *id));
             }
-            Command::DeleteVhost(name) => {
-                let gone = self.vhosts.remove(name);
-                let schedules = gone.iter().flat_map(|vhost| vhost.exchanges.values());
-                applied.schedules.extend(schedules.filter_map(|one| one.schedule()).cloned());
-            }
+            Command::DeleteVhost(name) => applied.schedules = self.remove_vhost(name),
             access => self.apply_access(access),
         }
         applied
+    }
+
+    /// Removes a vhost; the schedules of its exchanges.
+    fn remove_vhost(&mut self, name: &Name) -> Vec<Arc<QueueHandle>> {
+        let gone = self.vhosts.remove(name);
+        let exchanges = gone.iter().flat_map(|vhost| vhost.exchanges.values());
+        exchanges.filter_map(|exchange| exchange.schedule()).cloned().collect()
     }
 
     fn put_user(&mut self, user: User) {

@@ -12,7 +12,9 @@ use crate::ids::Name;
 
 /// Bodies up to this size get their memory at once; larger ones as they arrive, so that a header
 /// alone cannot claim it.
-const RESERVE_MAX: usize = 1 << 20;
+const RESERVE_MAX: usize = 32 * 1024;
+/// Once as much as that has come, the body gets up to so much memory, and then twice what it has.
+const GROWTH_MIN: usize = 1 << 20;
 
 /// Why a content header is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +101,8 @@ pub struct MessageBuilder {
 impl MessageBuilder {
     /// Starts from the publish and its content header. `properties` are the raw flags and list,
     /// `user` is the authenticated user, that a user-id property must equal (RabbitMQ: Validated
-    /// User-ID), none if it may be any, `reply_token` completes a `reply-to` of `amq.rabbitmq.reply-to`.
+    /// User-ID), none if it may be any, `reply_token` completes a `reply-to` of
+    /// `amq.rabbitmq.reply-to`.
     #[inline]
     pub fn new(
         exchange: &str,
@@ -110,7 +113,8 @@ impl MessageBuilder {
         reply_token: Option<&str>,
     ) -> Result<Self, PublishRefusal> {
         let head = Head::check(properties, user, reply_token)?;
-        Ok(Self::start(head, exchange, routing_key, properties, body_size))
+        let sizes = (body_size, RESERVE_MAX);
+        Ok(Self::start(head, exchange, routing_key, properties, sizes))
     }
 
     /// The message of a publish that is there as a whole, and its further routing keys. All else is
@@ -125,8 +129,8 @@ impl MessageBuilder {
         reply_token: Option<&str>,
     ) -> Result<(Message, Vec<Name>), PublishRefusal> {
         let head = Head::check(properties, user, reply_token)?;
-        let size = body.len() as u64;
-        let mut builder = Self::start(head, exchange, routing_key, properties, size);
+        let sizes = (body.len() as u64, body.len());
+        let mut builder = Self::start(head, exchange, routing_key, properties, sizes);
         builder.block.extend_from_slice(body);
         Ok(builder.finish())
     }
@@ -137,12 +141,12 @@ impl MessageBuilder {
         exchange: &str,
         routing_key: &str,
         properties: &[u8],
-        body_size: u64,
+        (body_size, at_once): (u64, usize),
     ) -> Self {
         let properties = head.rewritten.as_deref().unwrap_or(properties);
         let body_size = usize::try_from(body_size).unwrap_or(usize::MAX);
         let names_len = exchange.len() + routing_key.len();
-        let room = names_len + properties.len() + body_size.min(RESERVE_MAX);
+        let room = names_len + properties.len() + body_size.min(at_once);
         let mut block = Vec::with_capacity(room);
         block.extend_from_slice(exchange.as_bytes());
         block.extend_from_slice(routing_key.as_bytes());
@@ -168,11 +172,20 @@ impl MessageBuilder {
         self.body_size - (self.block.len() - self.body_start())
     }
 
+    /// The memory that it takes, in bytes.
+    pub fn memory(&self) -> usize {
+        self.block.capacity()
+    }
+
     /// Takes the next chunk of the body; `Err` gives the number of bytes that are too many.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), usize> {
         let missing = self.missing();
         if chunk.len() > missing {
             return Err(chunk.len() - missing);
+        }
+        if self.block.capacity() - self.block.len() < chunk.len() {
+            let more = self.block.len().max(GROWTH_MIN).max(chunk.len());
+            self.block.reserve_exact(missing.min(more));
         }
         self.block.extend_from_slice(chunk);
         Ok(())

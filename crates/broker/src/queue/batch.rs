@@ -168,6 +168,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Puts a message at the end of the queue.
+    #[inline]
     pub fn publish(&mut self, message: Message) -> Publish {
         if self.queue.deleted {
             self.least = self.queue.deleted_at;
@@ -208,12 +209,18 @@ impl<'a> Batch<'a> {
 
     /// Gives a message to a consumer that waits at an empty queue, past the queue's order: there is
     /// nothing to be in order with.
+    #[inline]
     fn hand_over(&mut self, turn: Turn, message: Message, expires_at: Timestamp) {
-        let mut slot = self.queue.messages.place(message, expires_at);
         if turn.no_ack {
             // It is gone already, and never reaches the log.
-            slot.durable = false;
-        } else if let (true, Some(message)) = (slot.durable, slot.message()) {
+            let seq = self.queue.messages.pass();
+            let (consumer, claimed) = (turn.consumer, message.size());
+            let delivery = Delivery { consumer, seq, redelivered: false, message, claimed };
+            self.queue.consumers.give(turn, delivery);
+            return;
+        }
+        let slot = self.queue.messages.place(message, expires_at);
+        if let (true, Some(message)) = (slot.durable, slot.message()) {
             self.entries.publish(slot.seq, slot.level, message.clone(), expires_at);
         }
         self.give(turn, slot);

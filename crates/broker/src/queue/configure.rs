@@ -6,6 +6,9 @@ use super::{Batch, QueueHandle};
 use crate::definitions::{Overflow, QueueSettings};
 use crate::ids::Timestamp;
 
+/// How many bytes of bodies are dropped under one lock: they may have to be read back before.
+const TRIM_BYTES: u64 = 1 << 20;
+
 impl QueueHandle {
     /// Sets the settings of a queue that nobody has used yet.
     pub(crate) fn start_with(&self, settings: Arc<QueueSettings>) {
@@ -30,15 +33,19 @@ impl Batch<'_> {
         self.expire();
     }
 
-    /// Drops or dead-letters what is over a length limit, up to `most` messages; whether there are
-    /// more.
+    /// Drops or dead-letters what is over a length limit, up to `most` messages or
+    /// [`TRIM_BYTES`]; whether there are more.
     pub(crate) fn trim(&mut self, most: usize) -> bool {
         if self.is_deleted() || self.queue.settings.overflow != Overflow::DropHead {
             return false;
         }
+        let enough = self.queue.messages.ready_bytes().saturating_sub(TRIM_BYTES);
         for _ in 0..most {
             if !self.drop_one_over_limit() {
                 return false;
+            }
+            if self.queue.messages.ready_bytes() < enough {
+                break;
             }
         }
         true

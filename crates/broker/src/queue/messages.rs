@@ -298,9 +298,17 @@ impl Messages {
         self.resident -= slot.resident();
     }
 
-    /// Gives a message the next place.
-    pub(super) fn place(&mut self, message: Message, expires_at: Timestamp) -> Slot {
+    /// Gives a message that is gone at once the next place.
+    #[inline]
+    pub(super) fn pass(&mut self) -> Seq {
         self.last_seq += 1;
+        Seq(self.last_seq)
+    }
+
+    /// Gives a message the next place.
+    #[inline]
+    pub(super) fn place(&mut self, message: Message, expires_at: Timestamp) -> Slot {
+        let seq = self.pass();
         let index = self.level_index(message.priority);
         let latest = &mut self.levels[index].latest;
         let is_first = || self.ready == 0 && self.unacked.is_empty() && self.resting.is_empty();
@@ -308,7 +316,7 @@ impl Messages {
             *latest = expires_at;
         }
         Slot {
-            seq: Seq(self.last_seq),
+            seq,
             level: index as u8,
             durable: self.durable && message.persistent,
             body: Body::Here(message),

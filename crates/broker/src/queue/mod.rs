@@ -251,9 +251,9 @@ impl QueueHandle {
             let found = context.log.fetch(self.spec.id, &ranges, READ_LOCKED);
             (scan, ranges, found)
         });
-        let mut ahead_found = Vec::new();
+        let mut read = None;
         if !ahead.is_empty() {
-            ahead_found = context.log.fetch(self.spec.id, &ahead, READ_AHEAD_OF_TIME);
+            read = context.log.prefetch(self.spec.id, &ahead, READ_AHEAD_OF_TIME);
         }
         let mut batch = self.lock(context);
         // Under the lock: who changes the queue from now on asks again.
@@ -261,7 +261,7 @@ impl QueueHandle {
         if let Some((scan, ranges, found)) = scan {
             batch.scanned(scan, &ranges, &found);
         }
-        batch.ahead_read(&ahead, &ahead_found);
+        batch.ahead_read(&ahead, read);
         batch.loaded_ahead(&wanted, fetched);
         batch.finish()
     }

@@ -2,7 +2,6 @@
 
 use super::{Batch, Publish, Queue, QueueHandle};
 use crate::deduplication::{Identity, Memory, read_back};
-use crate::definitions::Deduplication;
 use crate::ids::QueueId;
 use crate::log::{Log, RecoveredQueue};
 use crate::message::Message;
@@ -39,11 +38,12 @@ impl QueueHandle {
 impl Batch<'_> {
     /// Puts a client's message at the end of the queue, unless the queue deduplicates and took the
     /// same before: then nothing is done, and the batch is as durable as the first one.
+    #[inline]
     pub fn publish_once(&mut self, message: Message) -> Publish {
-        match self.queue.settings.deduplication {
-            None => self.publish(message),
-            Some(limits) => self.deduplicate(message, limits),
+        if self.queue.settings.deduplication.is_some() {
+            return self.deduplicate(message);
         }
+        self.publish(message)
     }
 
     /// The same for a message that is due, and leaves its schedule in the same group.
@@ -70,9 +70,12 @@ impl Batch<'_> {
                 .is_some_and(|identity| memory.knows(&identity, self.context.now).is_some())
     }
 
-    fn deduplicate(&mut self, message: Message, limits: Deduplication) -> Publish {
+    #[inline(never)]
+    fn deduplicate(&mut self, message: Message) -> Publish {
         let identity = Identity::of(&message).filter(|_| !self.queue.deleted);
-        let Some(identity) = identity else { return self.publish(message) };
+        let (Some(identity), Some(limits)) = (identity, self.queue.settings.deduplication) else {
+            return self.publish(message);
+        };
         let now = self.context.now;
         let memory = self.queue.memory.get_or_insert_with(|| Box::new(Memory::new(None)));
         if let Some(position) = memory.knows(&identity, now) {

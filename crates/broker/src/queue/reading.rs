@@ -3,6 +3,7 @@
 
 use super::Batch;
 use super::messages::{Head, Scan, Slot, Wanted};
+use crate::ids::Seq;
 use crate::log::{Fetched, SeqRange};
 
 /// How much of what consumers get next is kept in memory, in bytes, where the window allows it.
@@ -57,9 +58,9 @@ impl Batch<'_> {
         self.queue.messages.ahead_next()
     }
 
-    /// That was read, and is in the system's cache.
-    pub(super) fn ahead_read(&mut self, ranges: &[SeqRange], found: &[Fetched]) {
-        self.queue.messages.read_ahead(ranges, found);
+    /// That was read, up to this place or all of it, and is in the system's cache.
+    pub(super) fn ahead_read(&mut self, ranges: &[SeqRange], last: Option<Seq>) {
+        self.queue.messages.read_ahead(ranges, last);
     }
 
     /// Asks to be read to, if what is in memory is too little, or something is due soon.

@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use leveret_server::{Durability, ManagementPort};
+use leveret_server::{AddressRange, Durability, ManagementPort, NameKind, TlsVersion};
 
 use super::error::Problem;
+use super::listener_setting::{LoginFrom, PeerVerify};
 use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
 use super::{Layer, Source};
 
@@ -197,6 +198,78 @@ keys! {
     amqp_listen: Vec<SocketAddr> = "amqp_listen", default "127.0.0.1:5672";
     reload false
 
+    /// Where AMQP 0-9-1 clients connect over TLS, by convention at port 5671. It needs
+    /// `ssl_options.certfile` and `ssl_options.keyfile`.
+    amqps_listen: Vec<SocketAddr> = "amqps_listen", default "none";
+    reload false
+
+    /// The server's certificate in PEM, with those between it and the root. The files of TLS are
+    /// read again when they change and at SIGHUP; open connections go on.
+    ssl_certfile: Option<PathBuf> = "ssl_options.certfile", default "none";
+    reload true
+
+    /// The key of that certificate in PEM, not encrypted.
+    ssl_keyfile: Option<PathBuf> = "ssl_options.keyfile", default "none";
+    reload true
+
+    /// Certificates in PEM of those who may sign clients' certificates.
+    ssl_cacertfile: Option<PathBuf> = "ssl_options.cacertfile", default "none";
+    reload true
+
+    /// A directory with further certificates (`NAME.crt`) and their keys (`NAME.key`): a client
+    /// that asks for a DNS name of one of them (SNI) gets it.
+    ssl_sni_dir: Option<PathBuf> = "ssl_options.sni_dir", default "none";
+    reload true
+
+    /// Whether clients are asked for a certificate: `verify_peer`, which refuses one that is not
+    /// signed by `ssl_options.cacertfile`, or `verify_none`.
+    ssl_verify: PeerVerify = "ssl_options.verify", default "verify_none";
+    reload true
+
+    /// Whether clients without a certificate are refused. It needs `verify_peer`.
+    ssl_fail_if_no_peer_cert: bool = "ssl_options.fail_if_no_peer_cert", default "false";
+    reload true
+
+    /// The versions of TLS that are spoken.
+    ssl_versions: Vec<TlsVersion> = "ssl_options.versions", default "tlsv1.3,tlsv1.2";
+    reload true
+
+    /// How long the TLS handshake may take, within `handshake_timeout`.
+    ssl_handshake_timeout: Duration = "ssl_handshake_timeout", default "5000",
+        range range(Unit::Milliseconds, 100, 600_000);
+    reload true
+
+    /// What of a client's certificate names its user for EXTERNAL: `distinguished_name`,
+    /// `common_name` or `subject_alternative_name`.
+    ssl_cert_login_from: LoginFrom = "ssl_cert_login_from", default "distinguished_name";
+    reload true
+
+    /// Which kind of subject alternative name: `dns`, `ip`, `email`, `uri` or `other_name`.
+    ssl_cert_login_san_type: NameKind = "ssl_cert_login_san_type", default "dns";
+    reload true
+
+    /// Which of these, from 0.
+    ssl_cert_login_san_index: usize = "ssl_cert_login_san_index", default "0",
+        range range(Unit::Count, 0, 1_000);
+    reload true
+
+    /// The user that clients are who log in by ANONYMOUS; `none` turns that off.
+    anonymous_login_user: String = "anonymous_login_user", default "none";
+    reload true
+
+    /// The password of that user.
+    anonymous_login_pass: String = "anonymous_login_pass", default "none", secret true;
+    reload true
+
+    /// Whether proxies tell the clients' addresses by the PROXY protocol, version 1 or 2.
+    proxy_protocol: bool = "proxy_protocol", default "false";
+    reload true
+
+    /// The addresses of these proxies. Each of their connections must begin with a header; one from
+    /// any other address is an error.
+    proxy_protocol_from: Vec<AddressRange> = "proxy_protocol_from", default "none";
+    reload true
+
     /// The address of the management interface: HTTP API and web pages.
     management_ip: IpAddr = "management.tcp.ip", default "127.0.0.1";
     reload false
@@ -308,9 +381,42 @@ keys! {
         range range(Unit::Count, 1, 4_194_304);
     reload true
 
+    /// The most connections from one address at a time (of IPv6, from one /64 network); 0 is no
+    /// limit.
+    connection_max_per_address: usize = "connection_max_per_address", default "0",
+        range range(Unit::Count, 0, 4_194_304);
+    reload true
+
+    /// How many connections are accepted a second, after a burst of one second's worth; further
+    /// ones wait. 0 is no limit.
+    connection_rate_max: u64 = "connection_rate_max", default "5000",
+        range range(Unit::Count, 0, 1_000_000);
+    reload true
+
+    /// The most connections that have not logged in. When there are as many, the oldest one of the
+    /// address that has the most of them is closed.
+    unauthenticated_max: usize = "unauthenticated_max", default "1024",
+        range range(Unit::Count, 1, 4_194_304);
+    reload true
+
+    /// How much a client may send before it has logged in, in TLS and again in AMQP.
+    unauthenticated_bytes_max: usize = "unauthenticated_bytes_max", default "16KiB",
+        range range(Unit::Bytes, 4_096, 16_777_216);
+    reload true
+
+    /// How much all of them may send together: there are never more of them than have room.
+    unauthenticated_total_bytes_max: usize = "unauthenticated_total_bytes_max", default "64MiB",
+        range range(Unit::Bytes, 65_536, 1 << 40);
+    reload true
+
     /// The most consumers a channel may have.
     consumers_per_channel_max: usize = "consumer_max_per_channel", default "65536",
         range range(Unit::Count, 1, 1_000_000);
+    reload true
+
+    /// The most consumers a connection may have, over all its channels.
+    consumers_per_connection_max: usize = "consumer_max_per_connection", default "16384",
+        range range(Unit::Count, 1, 4_194_304);
     reload true
 
     /// How long a delivery may wait for its acknowledgement before its channel is closed; 0 is for
@@ -324,15 +430,29 @@ keys! {
         range range(Unit::Bytes, 65_536, 1_073_741_824);
     reload false
 
+    /// How long a client may take nothing of what is sent to it before its connection is closed,
+    /// also if there are no heartbeats; 0 is for ever.
+    send_timeout: Duration = "send_timeout", default "600000",
+        range range(Unit::Milliseconds, 0, 4_294_967_295);
+    reload true
+
+    /// How much messages may take that are half received, over all connections. Beyond, those that
+    /// send large messages wait for one another, and those that stall are closed.
+    half_received_max_bytes: usize = "half_received_max", default "256MiB",
+        range range(Unit::Bytes, 1 << 20, 1 << 40);
+    reload true
+
     /// How much the publishes of one open transaction may hold.
     transaction_max_bytes: usize = "transaction_max", default "256MiB",
         range range(Unit::Bytes, 65_536, 1 << 40);
     reload true
 
-    /// Above this use of memory publishers are blocked: a share of the machine's (or the
-    /// container's) memory, or bytes.
+    /// When the process, or its messages, take more than this, publishers are blocked: a share of
+    /// the machine's (or the container's) memory, or bytes (RabbitMQ: `vm_memory_high_watermark`).
+    /// A quarter above, nobody gets new definitions, or many channels or consumers.
     memory_high_watermark: Watermark = "memory.high_watermark", default "0.6",
-        range range(Unit::Bytes, 16_777_216, 1 << 50);
+        range range(Unit::Bytes, 16_777_216, 1 << 50),
+        aliases &["RABBITMQ_VM_MEMORY_HIGH_WATERMARK"];
     reload true
 
     /// The size of one file of the log that durable messages are written to first.

@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod listener_setting;
 mod memory;
 mod setting;
 mod suggest;
@@ -29,6 +30,7 @@ pub use effective::to_toml;
 use error::Problem;
 pub use error::Problems;
 pub use keys::{Config, Key};
+pub use listener_setting::{LoginFrom, PeerVerify};
 pub use memory::machine_memory_bytes;
 use setting::Raw;
 pub use setting::{LogFilter, LogFormat};
@@ -116,6 +118,36 @@ fn check(layer: &Layer, problems: &mut Vec<Problem>) {
     }
 }
 
+/// The rules of what stands between a socket and a session.
+fn check_listeners(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Problem> {
+    let tls = !config.amqps_listen.is_empty();
+    let verifies = config.ssl_verify == PeerVerify::Peer;
+    let rules = [
+        (
+            tls && (config.ssl_certfile.is_none() || config.ssl_keyfile.is_none()),
+            "amqps_listen",
+            "it needs ssl_options.certfile and ssl_options.keyfile",
+        ),
+        (
+            verifies && config.ssl_cacertfile.is_none(),
+            "ssl_options.verify",
+            "verify_peer needs ssl_options.cacertfile",
+        ),
+        (
+            config.ssl_fail_if_no_peer_cert && !verifies,
+            "ssl_options.fail_if_no_peer_cert",
+            "it needs ssl_options.verify to be \"verify_peer\"",
+        ),
+        (
+            config.proxy_protocol && config.proxy_protocol_from.is_empty(),
+            "proxy_protocol",
+            "proxy_protocol_from must say from where",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, ..)| *broken);
+    broken.map(|(_, key, text)| Problem::new(source(key), format!("{key}: {text}"))).collect()
+}
+
 /// The rules that no single key's type can hold.
 fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
     let source =
@@ -126,6 +158,7 @@ fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
         let text = format!("{name}: leveret does not have this listener yet; it must be \"none\"");
         problems.push(Problem::new(source(name), text));
     }
+    problems.extend(check_listeners(config, source));
     if config.initial_frame_max > config.frame_max {
         let set = ["initial_frame_max", "frame_max"].into_iter().find(|n| merged.contains_key(n));
         let text = format!(

@@ -32,7 +32,7 @@ pub enum Raw {
 
 impl Raw {
     /// The text, wherever it came from.
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Raw::Untyped(text) | Raw::Text(text) => Some(text),
             _ => None,
@@ -168,7 +168,7 @@ pub trait Setting: Sized + Clone {
 }
 
 /// Text as a TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

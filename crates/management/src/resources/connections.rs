@@ -66,8 +66,8 @@ fn render(call: &Call<'_>, one: &Connection, depth: Depth) -> Map<String, Value>
         "channels": one.channels.len(), "channel_max": one.channel_max,
         "frame_max": one.frame_max, "timeout": one.heartbeat_secs,
         "client_properties": properties, "user_provided_name": given,
-        "recv_cnt": one.received.1, "send_cnt": one.sent.1, "send_pend": 0, "ssl": false,
-        "ssl_protocol": "", "ssl_cipher": "", "ssl_hash": "", "ssl_key_exchange": "",
+        "recv_cnt": one.received.1, "send_cnt": one.sent.1, "send_pend": 0, "ssl": one.tls.is_some(),
+        "ssl_protocol": one.tls.unwrap_or(""), "ssl_cipher": "", "ssl_hash": "", "ssl_key_exchange": "",
         "peer_cert_subject": "", "peer_cert_issuer": "", "peer_cert_validity": "",
     });
     let Value::Object(mut fields) = value else { return Map::new() };

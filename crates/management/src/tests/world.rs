@@ -56,6 +56,7 @@ fn connection(broker: &Broker) -> Connection {
         protocol: "AMQP 0-9-1",
         mechanism: "PLAIN",
         peer: SocketAddr::from(([127, 0, 0, 1], 40_000)),
+        tls: None,
         local: SocketAddr::from(([127, 0, 0, 1], 5_672)),
         connected_at: Timestamp(5),
         client_properties: FieldTable(vec![name]),

@@ -245,6 +245,11 @@ impl Log for StoreLog {
         found.into_iter().map(message).collect()
     }
 
+    fn prefetch(&self, queue: QueueId, wanted: &[SeqRange], max_bytes: usize) -> Option<Seq> {
+        let found = self.store.fetch(queue.0, &places(wanted), max_bytes);
+        found.last().map(|found| Seq(found.seq))
+    }
+
     fn spill(&self, queue: QueueId, seq: Seq, message: &Message, expires_at: Timestamp) -> bool {
         let data: [&[u8]; 2] = [&message.encode_head(), message.block()];
         let target = target(queue, seq, 0, expires_at);

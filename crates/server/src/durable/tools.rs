@@ -188,14 +188,9 @@ fn apply(all: &mut InForce, command: &Command) {
             Definition::User { name: name.to_string() }
         }
         Command::DeleteUser(name) => {
-            all.remove(&(1, String::new(), name.to_string()));
-            return;
+            return drop(all.remove(&(1, String::new(), name.to_string())));
         }
-        Command::DeleteVhost(name) => {
-            all.retain(|(_, vhost, _), _| **vhost != **name);
-            all.remove(&(0, String::new(), name.to_string()));
-            return;
-        }
+        Command::DeleteVhost(name) => return delete_vhost(all, name),
         Command::DeclareExchange(vhost, spec) | Command::DeclareDelayed(vhost, spec, _) => {
             Definition::Exchange {
                 vhost: vhost.to_string(),
@@ -242,6 +237,11 @@ fn apply(all: &mut InForce, command: &Command) {
         }
         other => drop(all.entry(key(&other)).or_insert(other)),
     }
+}
+
+fn delete_vhost(all: &mut InForce, name: &str) {
+    all.retain(|(_, vhost, _), _| vhost != name);
+    all.remove(&(0, String::new(), name.to_owned()));
 }
 
 fn policy(vhost: &str, kind: PolicyKind, policy: &Policy) -> Definition {

@@ -14,10 +14,13 @@ use std::time::Duration;
 
 use leveret_broker::ids::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::mailbox::Mailbox;
 use super::out_buffer::OutBuffer;
+use super::tls::Metered;
 use crate::clock;
 use crate::session::amqp091::Session;
 
@@ -29,9 +32,26 @@ const TAIL_COPY_MAX: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// Turns before other tasks get their turn.
 const TURNS_MAX: usize = 16;
+/// Bytes that are read before other tasks get their turn: the work of a turn is what was read, and
+/// a client that floods would have the whole of its thread.
+const READ_BEFORE_OTHERS: usize = READ_MAX;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; TAIL_COPY_MAX + READ_MAX]);
+}
+
+/// What a connection's bytes go through.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// What it has taken may still be here, until it is flushed.
+    const BUFFERS: bool;
+}
+
+impl Transport for TcpStream {
+    const BUFFERS: bool = false;
+}
+
+impl Transport for TlsStream<Metered> {
+    const BUFFERS: bool = true;
 }
 
 struct Driver<S> {
@@ -42,15 +62,19 @@ struct Driver<S> {
     tail: Vec<u8>,
     /// The session stopped before it had looked at all of `tail`.
     stalled: bool,
+    /// The transport has bytes that the socket has not taken.
+    unflushed: bool,
     /// The peer has sent its end of file.
     read_closed: bool,
     sleep_at: Option<Timestamp>,
+    /// Read since others had their turn.
+    read_bytes: usize,
 }
 
 /// Serves one connection until it ends; whatever it held is released before this returns.
 pub(crate) async fn serve<S>(stream: S, session: Session)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: Transport,
 {
     let mailbox = Arc::clone(session.mailbox());
     let mut driver = Driver {
@@ -59,8 +83,10 @@ where
         mailbox,
         tail: Vec::new(),
         stalled: false,
+        unflushed: false,
         read_closed: false,
         sleep_at: None,
+        read_bytes: 0,
     };
     let mut sleep = pin!(sleep_until(Instant::now()));
     let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
@@ -69,7 +95,8 @@ where
     }
     driver.session.release_all();
     // Close in good order, as far as the peer lets us.
-    let _ = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx)).await;
+    let shutdown = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx));
+    let _ = timeout(LINGER, shutdown).await;
     if !driver.read_closed {
         let _ = timeout(LINGER, poll_fn(|cx| poll_end(&mut driver.stream, cx))).await;
     }
@@ -93,14 +120,15 @@ fn poll_end<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>) -> Poll<
     })
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl<S: Transport> Driver<S> {
     fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
         self.mailbox.register(cx.waker());
+        self.read_bytes = 0;
         for _ in 0..TURNS_MAX {
             let mut progress = self.take_mail();
             progress |= self.write(cx)?;
             self.session.release_room();
-            if self.session.is_ended() && self.session.out().is_empty() {
+            if self.session.is_ended() && self.session.out().is_empty() && !self.unflushed {
                 return Poll::Ready(Ok(()));
             }
             progress |= self.read(cx)?;
@@ -110,6 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             progress |= self.check_time(cx, sleep.as_mut());
             if !progress {
                 return Poll::Pending;
+            }
+            if self.read_bytes >= READ_BEFORE_OTHERS {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -136,15 +167,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(written)) => written,
                     Poll::Ready(Err(error)) => return Err(error),
-                    Poll::Pending => return Ok(progress),
+                    Poll::Pending => {
+                        self.session.on_stuck(clock::now());
+                        return Ok(progress);
+                    }
                 }
             };
             self.session.out().advance(written);
             self.session.stats().on_sent(written);
             self.session.on_written(clock::now());
+            self.unflushed = S::BUFFERS;
             progress = true;
         }
+        self.flush(cx)?;
         Ok(progress)
+    }
+
+    /// Has the socket take what the transport still has.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if S::BUFFERS && self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(()),
+            }
+            self.unflushed = false;
+        }
+        Ok(())
     }
 
     /// Reads once, and gives the session what there is.
@@ -170,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Poll::Ready(result) => result?,
             }
             let read = buffer.filled().len();
+            self.read_bytes += read;
             self.read_closed = read == 0;
             if read > 0 {
                 self.session.stats().on_received(read);
@@ -192,6 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
                 self.session.stats().on_received(read);
+                self.read_bytes += read;
                 self.feed_tail(tail);
                 Ok(true)
             }

@@ -1,13 +1,20 @@
-//! Accepting connections.
+//! Accepting connections, and what comes before their session: the PROXY protocol and TLS.
 
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_broker::ids::{ConnectionId, Timestamp};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::server::TlsStream;
 
-use super::connection::serve;
+use super::connection::{Transport, serve};
+use super::door::Ticket;
+use super::proxy::read_header;
+use super::tls::{HANDSHAKE_RECORD, Metered, TlsContext};
 use crate::clock;
 use crate::options::Options;
 use crate::session::Peer;
@@ -25,50 +32,162 @@ pub(crate) fn listen(address: SocketAddr, options: &Options) -> std::io::Result<
     TcpListener::from_std(socket.into())
 }
 
+/// What a listener hands to its connections.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) shared: Arc<Shared>,
+    /// None on a plain port.
+    pub(crate) tls: Option<Arc<TlsContext>>,
+}
+
+impl Port {
+    /// A port without TLS.
+    pub(crate) fn plain(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), tls: None }
+    }
+}
+
 /// Accepts until the task is dropped.
-pub(crate) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn accept(listener: TcpListener, port: Port) {
     loop {
+        let rate_max = port.shared.options.load().entry.rate_max;
+        let wait_ms = port.shared.door.wait_ms(rate_max, clock::now());
+        if wait_ms > 0 {
+            sleep(Duration::from_millis(wait_ms)).await;
+            continue;
+        }
         match listener.accept().await {
-            Ok((stream, peer)) => start(stream, peer, &shared),
+            Ok((stream, peer)) => start(stream, peer, &port),
             Err(error) => {
                 // Out of file descriptors, most likely: wait for some connection to end.
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
-    let options = shared.options.load();
-    let open = shared.connection_count();
-    if open >= options.connection_max {
-        tracing::warn!(%peer, open, "connection refused: connection_max is reached");
-        return;
-    }
+fn start(stream: TcpStream, peer: SocketAddr, port: &Port) {
+    let shared = &port.shared;
+    let options = shared.options.load_full();
+    let is_proxy = is_proxy(&options, peer);
+    let limits = (options.connection_max, &options.entry);
+    let entered = shared.door.enter(peer.ip(), is_proxy, limits, clock::now());
+    let ticket = match entered {
+        Ok(ticket) => ticket,
+        Err(refused) => return shared.door.note_refused(refused, peer, clock::now()),
+    };
     if let Err(error) = stream.set_nodelay(options.nodelay) {
         tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let local = stream.local_addr().ok();
-    let session = Session::new(Arc::clone(shared), Peer::new(peer), clock::now());
-    let id = session.connection();
-    if let Some(local) = local {
-        let _ = session.stats().local.set(local);
-    }
-    shared.connect(Arc::clone(session.mailbox()), Arc::clone(session.stats()));
-    let shared = Arc::clone(shared);
-    tokio::spawn(async move {
-        tracing::debug!(connection = id.0, %peer, "connection accepted");
-        let _end = Ending { shared, id };
-        serve(stream, session).await;
-        tracing::debug!(connection = id.0, %peer, "connection ended");
-    });
+    let id = ticket.id();
+    let seat = Seat { port: port.clone(), ticket: Some(ticket) };
+    let task = tokio::spawn(seat.run(stream, peer));
+    shared.door.watch(id, task.abort_handle());
 }
 
-/// Takes the connection off the list, also if its task panics.
+fn is_proxy(options: &Options, peer: SocketAddr) -> bool {
+    options.proxies.iter().any(|range| range.contains(peer.ip()))
+}
+
+/// A connection's place, given back also if its task panics or is ended.
+struct Seat {
+    port: Port,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.ticket = None;
+        self.port.shared.connection_ended.notify_waiters();
+    }
+}
+
+impl Seat {
+    /// Everything up to `connection.open-ok` has to be done within one time, from here on.
+    async fn run(mut self, mut stream: TcpStream, from: SocketAddr) {
+        let accepted = clock::now();
+        let options = self.port.shared.options.load_full();
+        let deadline = Instant::now() + options.handshake_timeout;
+        let mut peer = Peer::new(from);
+        peer.local = stream.local_addr().ok();
+        if is_proxy(&options, from) {
+            match timeout_at(deadline, read_header(&mut stream, from)).await {
+                Ok(Ok(address)) => peer.address = address,
+                Ok(Err(error)) => return tracing::warn!(%from, %error, "connection refused"),
+                Err(_) => return tracing::info!(%from, "no PROXY protocol header in time"),
+            }
+            let counted = self
+                .ticket
+                .as_mut()
+                .map_or(Ok(()), |ticket| ticket.set_address(peer.address.ip(), &options.entry));
+            if let Err(refused) = counted {
+                let address = peer.address;
+                return self.port.shared.door.note_refused(refused, address, clock::now());
+            }
+        }
+        peer.entrance = self.ticket.as_ref().map(Ticket::entrance);
+        match self.port.tls.clone() {
+            None => self.serve(stream, peer, accepted).await,
+            // Boxed, so that plain connections need no room for it.
+            Some(tls) => {
+                let deadline = deadline.min(Instant::now() + options.tls.handshake_timeout);
+                let Some(stream) =
+                    Box::pin(shake_hands(&tls, stream, (&peer, &options, deadline))).await
+                else {
+                    return;
+                };
+                peer.tls = Some(tls.facts(&stream));
+                Box::pin(self.serve(stream, peer, accepted)).await;
+            }
+        }
+    }
+
+    async fn serve<S: Transport>(&self, stream: S, peer: Peer, accepted: Timestamp) {
+        let shared = &self.port.shared;
+        let address = peer.address;
+        let tls = peer.tls.as_ref().map_or("none", |tls| tls.version);
+        let session = Session::new(Arc::clone(shared), peer, accepted);
+        let id = session.connection();
+        shared.connect(Arc::clone(session.mailbox()), Arc::clone(session.stats()));
+        let _end = Ending { shared: Arc::clone(shared), id };
+        tracing::debug!(connection = id.0, peer = %address, tls, "connection accepted");
+        serve(stream, session).await;
+        tracing::debug!(connection = id.0, peer = %address, "connection ended");
+    }
+}
+
+/// Does the TLS handshake; none if it fails. Nothing is set up before the client's first byte.
+async fn shake_hands(
+    tls: &TlsContext,
+    stream: TcpStream,
+    (peer, options, deadline): (&Peer, &Options, Instant),
+) -> Option<TlsStream<Metered>> {
+    let handshake = async {
+        let mut first = [0; 1];
+        match stream.peek(&mut first).await? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            _ if first[0] == HANDSHAKE_RECORD => {}
+            _ => return Err(Error::other("the client does not speak TLS on a port for TLS")),
+        }
+        tls.accept(stream, options.entry.pending_bytes_max).await
+    };
+    let peer = peer.address;
+    match timeout_at(deadline, handshake).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+            tracing::debug!(%peer, "connection closed in the TLS handshake");
+        }
+        Ok(Err(error)) => tracing::warn!(%peer, %error, "TLS handshake failed"),
+        Err(_) => tracing::info!(%peer, "TLS handshake not done in time"),
+    }
+    None
+}
+
+/// Takes the session off the list.
 struct Ending {
     shared: Arc<Shared>,
-    id: leveret_broker::ids::ConnectionId,
+    id: ConnectionId,
 }
 
 impl Drop for Ending {

@@ -3,4 +3,4 @@
 pub(crate) mod amqp091;
 mod peer;
 
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, Tls};

@@ -287,7 +287,7 @@ fn what_is_due_soon_is_read_ahead_in_the_order_of_the_log() {
     let sent: Vec<Message> = (0..50).map(|index| waits("b", 4_000 - index)).collect();
     world.send_later(&sent);
     put_away(&world);
-    world.run(1_000);
+    world.run(2_500);
     assert!(world.log.take_fetched().iter().filter(|seq| seq.0 > 200).count() >= 49);
     let mut got = world.drain("q").len();
     for _ in 0..100 {

@@ -8,7 +8,7 @@
 
 use super::Messages;
 use crate::ids::{Seq, Timestamp};
-use crate::log::{Fetched, SeqRange};
+use crate::log::SeqRange;
 
 /// So long before it is due, a message should have been read.
 const AHEAD_MS: u64 = 5_000;
@@ -16,6 +16,9 @@ const AHEAD_MS: u64 = 5_000;
 const SPAN_MS: u64 = 10_000;
 /// How often there is a look for what has come since and is due sooner.
 const AGAIN_MS: u64 = 500;
+/// The same after messages were put away, when all is read again: under pressure that is all the
+/// time.
+const ANEW_MS: u64 = 2_500;
 /// Most places, and bytes of them, that are read ahead in one go.
 const PLACES_MAX: usize = 1 << 17;
 const BYTES_MAX: u64 = 64 << 20;
@@ -45,7 +48,8 @@ impl Messages {
         let later = later.map(|first| Timestamp(first.0.saturating_sub(AHEAD_MS)));
         let newer = self.last_seq > ahead.seen.0
             && self.late.first_from(Timestamp(0)).is_some_and(|first| first < ahead.until);
-        let newer = newer.then(|| ahead.looked_at.after(AGAIN_MS));
+        let again = if ahead.seen == Seq(0) { ANEW_MS } else { AGAIN_MS };
+        let newer = newer.then(|| ahead.looked_at.after(again));
         later.into_iter().chain(newer).min().unwrap_or(Timestamp::NEVER)
     }
 
@@ -87,9 +91,9 @@ impl Messages {
     }
 
     /// That was read, up to the last that was found.
-    pub(in crate::queue) fn read_ahead(&mut self, ranges: &[SeqRange], found: &[Fetched]) {
+    pub(in crate::queue) fn read_ahead(&mut self, ranges: &[SeqRange], found: Option<Seq>) {
         let ahead = &mut self.ahead;
-        let last = found.last().map(|one| one.seq).or(ranges.last().map(|range| range.last));
+        let last = found.or(ranges.last().map(|range| range.last));
         let Some(last) = last else { return };
         ahead.read = ahead.places.partition_point(|seq| *seq <= last);
         if ahead.read >= ahead.places.len() {

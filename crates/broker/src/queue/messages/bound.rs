@@ -34,4 +34,12 @@ impl Messages {
     pub(in crate::queue) fn bound_expiry(&mut self, at: Timestamp) {
         self.bound = ExpiryBound { through: Seq(self.last_seq), at };
     }
+
+    /// No message of this level expires later. Of what a restart left in the log only the bound is
+    /// known: a queue with a time to live need not keep the times of all that comes behind it.
+    pub(super) fn latest(&self, level: usize) -> Timestamp {
+        let level = &self.levels[level];
+        let unknown = level.stored.first().is_some_and(|first| first <= level.unknown_through);
+        if unknown { level.latest.max(self.bound.at) } else { level.latest }
+    }
 }

@@ -29,8 +29,11 @@ pub(super) struct Level {
     pub(super) returned_bytes: u64,
     /// The size of those in `fresh`.
     pub(super) fresh_bytes: u64,
-    /// No message that entered this level since the queue was empty expires later.
+    /// No message that entered this level since the queue was empty, or was read back since the
+    /// start, expires later.
     pub(super) latest: Timestamp,
+    /// Stored places up to here are from before the start: when they expire is not known.
+    pub(super) unknown_through: Seq,
 }
 
 /// What stood at a place.

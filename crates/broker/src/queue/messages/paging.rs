@@ -124,8 +124,7 @@ impl Messages {
             normalise(&mut ranges);
             count += ranges.iter().map(SeqRange::count).sum::<u64>();
             if !ranges.is_empty() {
-                // Nobody knows.
-                level.latest = Timestamp::NEVER;
+                level.unknown_through = recovered.last_seq;
             }
             level.stored = Places::new(ranges);
         }
@@ -240,7 +239,9 @@ impl Messages {
         self.count_in(&slot);
         // Perhaps only now is it known when it expires.
         self.note_late(&slot);
-        self.levels[index].push_fresh(slot);
+        let level = &mut self.levels[index];
+        level.latest = level.latest.max(slot.expires_at);
+        level.push_fresh(slot);
         self.levels[index].promote();
         loaded.progress = true;
     }

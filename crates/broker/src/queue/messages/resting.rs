@@ -32,6 +32,16 @@ impl Resting {
         self.slots.len() as u64 * ENTRY_BYTES
     }
 
+    /// Counts all again: how many messages, and their memory.
+    #[cfg(test)]
+    pub(super) fn check(&self) -> (usize, u64) {
+        let times = self.slots.iter().map(|(seq, (at, _))| (*at, *seq));
+        assert_eq!(times.collect::<BTreeSet<_>>(), self.times);
+        let slots = || self.slots.values().map(|(_, slot)| slot);
+        assert_eq!(self.body_bytes, slots().map(Slot::body_len).sum::<u64>());
+        (self.slots.len(), slots().map(Slot::resident).sum())
+    }
+
     pub(super) fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
         self.slots.values_mut().map(|(_, slot)| slot)
     }

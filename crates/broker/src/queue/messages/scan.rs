@@ -4,8 +4,8 @@
 //! are read. A queue that must keep every time (a schedule) asks for a scan; others look at their
 //! heads.
 
+use super::Messages;
 use super::late::Place;
-use super::{Level, Messages};
 use crate::ids::Seq;
 use crate::log::{Fetched, SeqRange};
 
@@ -58,22 +58,17 @@ impl Messages {
             return;
         }
         let Some(level) = self.levels.get(scan.level) else { return };
+        let latest = self.latest(scan.level);
         for Fetched { seq, message } in found {
             let Some((message, expires_at)) = message else { continue };
             let (seq, expires_at, body_len) = (*seq, *expires_at, message.body_len() as u64);
-            if level.is_late(seq, expires_at) {
+            // Only then may it expire before another in front of it.
+            if expires_at < latest && level.stored.contains(seq) {
                 self.late.insert(Place { seq, expires_at, body_len });
             }
         }
         let last = found.last().map(|one| one.seq);
         let last = last.or(ranges.last().map(|range| range.last)).unwrap_or(scan.next);
         self.scan = Some(Scan { level: scan.level, next: Seq(last.0.saturating_add(1)) });
-    }
-}
-
-impl Level {
-    /// Whether a message that is at a stored place may expire before another in front of it.
-    fn is_late(&self, seq: Seq, expires_at: crate::ids::Timestamp) -> bool {
-        expires_at < self.latest && self.stored.contains(seq)
     }
 }

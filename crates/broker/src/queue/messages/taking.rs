@@ -65,7 +65,7 @@ impl Messages {
 
     /// Notes a ready message whose time is up before that of one in front of it.
     pub(super) fn note_late(&mut self, slot: &Slot) {
-        if slot.expires_at < self.levels[usize::from(slot.level)].latest {
+        if slot.expires_at < self.latest(usize::from(slot.level)) {
             let (seq, expires_at, body_len) = (slot.seq, slot.expires_at, slot.body_len());
             self.late.insert(Place { seq, expires_at, body_len });
         }

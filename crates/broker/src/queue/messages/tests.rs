@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::log::{NoLog, SeqRange};
+use crate::log::{NoLog, RecoveredQueue, SeqRange};
 use crate::message::MessageBuilder;
 
 fn message(priority: u8) -> Message {
@@ -68,12 +68,13 @@ impl Messages {
         }
         ready += slots + away;
         assert_eq!((self.ready, self.away.count), (ready, away));
-        let out = self.unacked.len() + self.leaving();
+        let rest = self.resting.check();
+        let out = self.unacked.len() + self.leaving() + rest.0;
         assert_eq!((self.slots, self.slot_bytes), (slots + out, bodies));
         assert_eq!(self.resident, resident);
         let out = self.unacked.values().map(|out| &out.slot);
         let out = out.chain(self.departures.slots()).map(Slot::resident);
-        assert_eq!(self.out_resident, out.sum::<u64>());
+        assert_eq!(self.out_resident, out.sum::<u64>() + rest.1);
         assert!(self.away.count > 0 || self.away.bytes == 0 && self.away.marks.is_empty());
     }
 
@@ -247,4 +248,33 @@ fn memory_counts_what_is_ready_and_what_is_out() {
     assert_eq!(messages.bytes(), full);
     messages.take_unacked(Seq(1));
     assert_eq!(messages.bytes(), empty);
+}
+
+/// What a restart found is bound by the queue's time to live: what comes behind it in order needs
+/// no entry of its own.
+#[test]
+fn behind_what_a_restart_found_only_what_expires_earlier_is_noted() {
+    let restarted = |bound: Timestamp| {
+        let mut messages = messages(0);
+        let found = SeqRange { first: Seq(1), last: Seq(1_000) };
+        messages.recover(RecoveredQueue {
+            last_seq: Seq(1_000),
+            levels: vec![(0, vec![found])],
+            ..RecoveredQueue::default()
+        });
+        messages.bound_expiry(bound);
+        messages
+    };
+    let mut messages = restarted(Timestamp(500));
+    for more in 0..100 {
+        messages.add(message(0), Timestamp(500 + more));
+    }
+    assert_eq!(messages.late_seqs(), []);
+    let early = messages.add(message(0), Timestamp(400));
+    assert_eq!(messages.late_seqs(), [early]);
+    // Nobody knows how long that lasts.
+    let mut messages = restarted(Timestamp::NEVER);
+    let seqs: Vec<Seq> =
+        (0..100).map(|more| messages.add(message(0), Timestamp(500 + more))).collect();
+    assert_eq!(messages.late_seqs(), seqs);
 }

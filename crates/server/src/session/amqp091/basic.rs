@@ -14,6 +14,7 @@ use super::channel::{Channel, ReplyConsumer};
 use super::connection::Session;
 use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
+use super::half::EXHAUSTED_FREE;
 use super::link::{ConsumerEntry, Link};
 use super::unacked::Unacked;
 use crate::stats::ConsumerStats;
@@ -93,6 +94,15 @@ impl Channel {
         if self.consumers.len() >= max {
             let text = format!("number of consumers on the channel has reached its limit ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
+        let max = link.options.consumers_per_connection_max;
+        if link.consumers.len() >= max {
+            let text =
+                format!("number of consumers on the connection has reached its limit ({max})");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
+        if link.consumers.len() >= EXHAUSTED_FREE {
+            link.check_exhausted("a consumer")?;
         }
         if consume.queue == REPLY_TO {
             self.consume_replies(link, consume)?;

@@ -67,6 +67,8 @@ pub(super) struct Channel {
     pub(super) routing_key: String,
     /// Where these two lead, as of this version of the definitions.
     pub(super) last_route: Option<(u64, Arc<Route>)>,
+    /// The version of the definitions as of which `exchange` may be published to.
+    pub(super) may_write: Option<u64>,
     pub(super) mandatory: bool,
     pub(super) immediate: bool,
     pub(super) mode: Mode,
@@ -96,6 +98,7 @@ impl Channel {
             exchange: String::new(),
             routing_key: String::new(),
             last_route: None,
+            may_write: None,
             mandatory: false,
             immediate: false,
             mode: Mode::Plain,
@@ -116,6 +119,14 @@ impl Channel {
         match self.content {
             Content::None => (0, 0),
             Content::Header | Content::Body(_) => PUBLISH_IDS,
+        }
+    }
+
+    /// The memory of the message that is half received.
+    pub(super) fn half_bytes(&self) -> usize {
+        match &self.content {
+            Content::None | Content::Header => 0,
+            Content::Body(builder) => builder.memory(),
         }
     }
 

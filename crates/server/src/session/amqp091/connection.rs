@@ -8,15 +8,17 @@ use leveret_broker::broker::DropReason;
 use leveret_broker::ids::{ConnectionId, Timestamp};
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::constants::{FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD};
-use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary, write_heartbeat};
+use leveret_wire::amqp091::frame::{ContentHeader, Decoder, Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::{DecodeError, ReplyCode};
 
 use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
+use super::half::EXHAUSTED_FREE;
 use super::handshake::{Handshake, Login};
 use super::link::Link;
+use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
 use crate::session::Peer;
@@ -68,10 +70,16 @@ pub(crate) struct Session {
     pub(super) wants_blocked: bool,
     /// The client was told that it is blocked.
     told_blocked: bool,
-    last_read: Timestamp,
+    /// What is half received, while there is something.
+    pub(super) half: Option<Half>,
+    /// Since when the socket takes nothing of what there is for it.
+    pub(super) stuck_since: Option<Timestamp>,
+    pub(super) last_read: Timestamp,
     pub(super) last_write: Timestamp,
     /// The last [`Self::receive`] left whole frames behind, since no input was wanted.
     stopped_early: bool,
+    /// What has come before the login.
+    pub(super) early_bytes: usize,
     /// Empty; keeps its memory between turns.
     mail: Mail,
     /// Channels with confirms that are not durable.
@@ -104,9 +112,12 @@ impl Session {
             heartbeat_ms: 0,
             wants_blocked: false,
             told_blocked: false,
+            half: None,
+            stuck_since: None,
             last_read: now,
             last_write: now,
             stopped_early: false,
+            early_bytes: 0,
             confirms_wait_for: None,
             confirms_bytes: 0,
             input_waits_for: Position::START,
@@ -217,6 +228,7 @@ impl Session {
             }
         }
         self.end_turn();
+        self.note_halves();
         self.link.charge();
         input.len() - rest.len()
     }
@@ -415,7 +427,11 @@ impl Session {
             );
             return self.fail_connection(Failure::new(ReplyCode::NotAllowed, text), (0, 0));
         }
-        match self.link.enter_channel() {
+        let memory = match open < EXHAUSTED_FREE {
+            true => Ok(()),
+            false => self.link.check_exhausted("a channel"),
+        };
+        match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
                 self.channels
                     .insert(number, Box::new(Channel::new(self.link.start_channel(number), seat)));
@@ -506,6 +522,7 @@ impl Session {
             self.release_channel(number);
         }
         self.channels.clear();
+        self.half = None;
         self.link.flush();
         for queue in std::mem::take(&mut self.link.exclusive) {
             self.link.broker().drop_queue(&queue, DropReason::OwnerGone, self.link.now);
@@ -565,8 +582,8 @@ impl Session {
             }
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Access(change) => self.on_access_change(&change),
-            // Each turn looks at the newest definitions and options.
-            Notice::Timeouts | Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
+            Notice::Timeouts => self.link.refresh(),
+            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
@@ -600,8 +617,13 @@ impl Session {
 
     /// When [`Self::on_time`] wants to be called.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let times =
-            [self.deadline_of_phase(), self.link.rest_until, self.link.acks.at, self.expiry()];
+        let times = [
+            self.deadline_of_phase(),
+            self.link.rest_until,
+            self.link.acks.at,
+            self.expiry(),
+            self.send_deadline(),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -614,24 +636,6 @@ impl Session {
             Phase::Running => None,
             Phase::Ended => Some(self.last_write.max(self.last_read).after(CLOSE_TIMEOUT_MS)),
         }
-    }
-
-    /// When a heartbeat is due, or the socket has taken nothing for too long.
-    fn write_deadline(&self) -> Timestamp {
-        match self.link.out.writable() {
-            0 => self.last_write.after(self.heartbeat_ms / 2),
-            _ => self.last_write.after(self.heartbeat_ms * 2),
-        }
-    }
-
-    /// Two missed heartbeats, and one more interval's tenth for slow networks.
-    fn read_deadline(&self) -> Timestamp {
-        self.last_read.after(self.heartbeat_ms * 2 + self.heartbeat_ms / 10)
-    }
-
-    /// Notes that bytes were written: they count as a heartbeat.
-    pub(crate) fn on_written(&mut self, now: Timestamp) {
-        self.last_write = now;
     }
 
     /// Gives room for deliveries back once the half of the out-buffer is written.
@@ -651,6 +655,10 @@ impl Session {
         }
         self.check_acks(heard);
         self.check_expiry();
+        if self.send_deadline().is_some_and(|at| at <= now) {
+            tracing::warn!(connection = ?self.connection(), "the client takes nothing: closed");
+            return self.cut();
+        }
         if self.link.out.is_held() {
             self.restart_deadline(now);
         }
@@ -664,31 +672,11 @@ impl Session {
     }
 
     /// Ends the connection at once; what was to be sent is not.
-    fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         self.release_all();
         self.link.out = OutBuffer::default();
+        self.stuck_since = None;
         self.phase = Phase::Ended;
-    }
-
-    fn on_heartbeat_time(&mut self, now: Timestamp) {
-        let due = self.write_deadline() <= now;
-        let stuck = due && self.link.out.writable() > 0;
-        // While nothing is read, the client's heartbeats cannot be seen.
-        if stuck || (self.read_deadline() <= now && self.wants_input()) {
-            tracing::warn!(connection = ?self.connection(), "missed heartbeats from client");
-            return self.cut();
-        }
-        if self.read_deadline() <= now {
-            self.last_read = now;
-        }
-        if due && self.link.out.is_held() {
-            let mut heartbeat = Vec::new();
-            write_heartbeat(&mut heartbeat);
-            self.link.out.overtake(heartbeat.into());
-        } else if due {
-            self.link.out.shrink();
-            write_heartbeat(self.link.out.tail());
-        }
     }
 }
 

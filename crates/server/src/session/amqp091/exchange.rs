@@ -25,6 +25,9 @@ impl Channel {
                 arguments,
                 ..
             } => {
+                if !link.knows_exchange(exchange) {
+                    link.check_exhausted("an exchange")?;
+                }
                 let request = ExchangeRequest {
                     name: exchange,
                     kind: r#type,
@@ -41,6 +44,7 @@ impl Channel {
                 self.answer_durable(link, position, no_wait, &Method::ExchangeDeleteOk {});
             }
             Method::ExchangeBind { destination, source, routing_key, no_wait, arguments } => {
+                link.check_exhausted("a binding")?;
                 let destination = Destination::Exchange(destination.into());
                 let arguments = arguments.to_owned();
                 let request = BindRequest { source, destination, routing_key, arguments };

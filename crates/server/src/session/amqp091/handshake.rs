@@ -12,13 +12,15 @@ use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
-use super::sasl::{MECHANISMS, Mechanism};
+use super::sasl::{Credentials, Mechanism};
 use crate::audit;
 use crate::login::{Attempt, Checked, Refused, Times};
 use crate::stats::Opened;
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
+/// What a frame has around its payload.
+const FRAME_OVERHEAD: usize = 8;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,6 @@ pub(super) enum Handshake {
 pub(super) struct Login {
     mechanism: Mechanism,
     user: String,
-    client_properties: Box<[u8]>,
     /// The client reads a close that refuses it.
     can_read_refusal: bool,
 }
@@ -44,6 +45,7 @@ impl Session {
     /// Answers another protocol's header with ours, and closes.
     pub(super) fn on_protocol_header(&mut self, header: &[u8; 8]) {
         if *header != PROTOCOL_HEADER {
+            self.tell_strange_header(header);
             self.link.out.tail().extend_from_slice(&PROTOCOL_HEADER);
             self.phase = Phase::Ended;
             return;
@@ -51,17 +53,40 @@ impl Session {
         let options = self.link.shared.options.load_full();
         let properties = server_properties(&options).to_content();
         let server_properties = Table::parse(&properties).unwrap_or(Table::EMPTY);
+        let mechanisms = Mechanism::offered(&self.link.peer, &options);
         self.link.send(
             0,
             &Method::ConnectionStart {
                 version_major: 0,
                 version_minor: 9,
                 server_properties,
-                mechanisms: MECHANISMS,
+                mechanisms: mechanisms.as_bytes(),
                 locales: b"en_US",
             },
         );
         self.expect(Handshake::StartOk);
+    }
+
+    /// Names the mistakes that are easily made with ports.
+    fn tell_strange_header(&self, header: &[u8; 8]) {
+        let from = self.link.peer.address;
+        if header[..2] == [0x16, 3] {
+            tracing::warn!(%from, "the client speaks TLS on a port without TLS");
+        } else if header.starts_with(b"PROXY ") || header.starts_with(b"\r\n\r\n\0\r\n") {
+            tracing::warn!(%from, "PROXY protocol header from an address that is no proxy's");
+        }
+    }
+
+    /// Counts what comes before the login; whether it is too much.
+    fn is_too_long(&mut self, event: &Event<'_>) -> bool {
+        let payload = match event {
+            Event::Method { payload, .. }
+            | Event::Header { payload, .. }
+            | Event::Heartbeat { payload, .. } => payload,
+            Event::Body { chunk, .. } => chunk,
+        };
+        self.early_bytes += payload.len() + FRAME_OVERHEAD;
+        self.early_bytes > self.link.options.entry.pending_bytes_max
     }
 
     fn expect(&mut self, next: Handshake) {
@@ -72,6 +97,9 @@ impl Session {
 
     pub(super) fn on_handshake_event(&mut self, event: Event<'_>) {
         let Phase::Handshake(step, _) = self.phase else { return };
+        if step == Handshake::StartOk && self.is_too_long(&event) {
+            return self.fall_silent();
+        }
         let payload = match event {
             Event::Method { channel: 0, payload } => payload,
             Event::Heartbeat { channel: 0, .. } => return,
@@ -111,25 +139,31 @@ impl Session {
         let can = |name| capability(properties, name);
         self.wants_blocked = can("connection.blocked");
         self.link.wants_cancel = can("consumer_cancel_notify");
-        let Some(mechanism) = Mechanism::from_name(mechanism) else {
+        let options = self.link.shared.options.load_full();
+        let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
-        let Some(credentials) = mechanism.read(response) else { return self.fall_silent() };
+        let client_properties = properties.to_owned().to_content().into();
+        self.client = Some(Box::new((mechanism.name(), client_properties)));
+        let can_read_refusal = can("authentication_failure_close");
+        let credentials = match (mechanism, &options.anonymous_login) {
+            (Mechanism::External, _) => return self.log_in_by_certificate(can_read_refusal),
+            (Mechanism::Anonymous, Some(login)) => {
+                Some(Credentials { user: &login.user, password: login.password.as_bytes() })
+            }
+            _ => mechanism.read(response),
+        };
+        let Some(credentials) = credentials else { return self.fall_silent() };
         let attempt = Attempt {
             user: credentials.user.to_owned(),
             password: Secret::new(credentials.password),
             from: self.link.peer.ip(),
             now: self.link.now,
         };
-        self.login = Some(Box::new(Login {
-            mechanism,
-            user: attempt.user.clone(),
-            client_properties: properties.to_owned().to_content().into(),
-            can_read_refusal: can("authentication_failure_close"),
-        }));
+        self.login =
+            Some(Box::new(Login { mechanism, user: attempt.user.clone(), can_read_refusal }));
         self.expect(Handshake::Login);
         let shared = Arc::clone(&self.link.shared);
-        let options = shared.options.load();
         let times =
             Times { remember: options.login_cache_ttl, backoff_max: options.login_backoff_max };
         match shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times) {
@@ -139,7 +173,25 @@ impl Session {
         }
     }
 
-    /// The password was checked.
+    /// A verified certificate is as good as a password.
+    fn log_in_by_certificate(&mut self, can_read_refusal: bool) {
+        let mechanism = Mechanism::External;
+        let Some(name) = self.link.peer.certificate_login().map(str::to_owned) else {
+            let login = Login { mechanism, user: String::new(), can_read_refusal };
+            return self.refuse_login(&login, "the certificate names no user");
+        };
+        let login = Login { mechanism, user: name, can_read_refusal };
+        match self.link.broker().user(&login.user) {
+            Ok(user) => {
+                self.login = Some(Box::new(login));
+                self.expect(Handshake::Login);
+                self.on_login(Ok(user));
+            }
+            Err(_) => self.refuse_login(&login, "there is no user of the certificate's name"),
+        }
+    }
+
+    /// The password, or the certificate, was checked.
     pub(super) fn on_login(&mut self, outcome: Result<Arc<User>, Refused>) {
         let Some(login) = self.login.take() else { return };
         // The deadline may have come first.
@@ -160,7 +212,9 @@ impl Session {
             return self.refuse_login(&login, "this user can only connect via localhost");
         }
         self.link.who.user = user.name.clone();
-        self.client = Some(Box::new((login.mechanism.name(), login.client_properties)));
+        if let Some(entrance) = self.link.peer.entrance.take() {
+            entrance.passed();
+        }
         self.link.send(
             0,
             &Method::ConnectionTune {

@@ -87,6 +87,8 @@ pub(super) struct Link {
     pub(super) rest_until: Option<Timestamp>,
     /// The client publishes, and so is held up by a resource alarm, and by a log that is behind.
     pub(super) publishes: bool,
+    /// A channel may be in the middle of a body.
+    pub(super) has_halves: bool,
     /// What was published and is not charged yet.
     pub(super) published: Published,
     /// While the connection is open.
@@ -117,7 +119,7 @@ impl Link {
         let connection = shared.broker.new_connection();
         let topology = shared.broker.topology().clone();
         Self {
-            stats: Arc::new(ConnectionStats::new(connection, peer.address, now)),
+            stats: Arc::new(ConnectionStats::new(connection, &peer, now)),
             passing: None,
             who: Principal::new(connection),
             sender: None,
@@ -141,6 +143,7 @@ impl Link {
             defines: false,
             rest_until: None,
             publishes: false,
+            has_halves: false,
             published: Published::default(),
             seats: None,
             quotas: None,

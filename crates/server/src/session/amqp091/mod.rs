@@ -14,9 +14,11 @@ mod consumer_timeout;
 mod deliver;
 mod exchange;
 mod failure;
+mod half;
 mod handshake;
 mod held;
 mod link;
+mod liveness;
 mod properties;
 mod publish;
 mod queue;
@@ -28,6 +30,8 @@ mod unacked;
 
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod permissions;
 #[cfg(test)]

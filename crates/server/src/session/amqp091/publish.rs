@@ -32,6 +32,9 @@ impl Channel {
     fn set_target(&mut self, exchange: &str, routing_key: &str) {
         // Mostly the same as before.
         if self.routing_key != routing_key || self.exchange != exchange {
+            if self.exchange != exchange {
+                self.may_write = None;
+            }
             self.exchange.clear();
             self.exchange.push_str(exchange);
             self.routing_key.clear();
@@ -111,6 +114,7 @@ impl Channel {
             return self.finish_publish(link, message, &extra_keys);
         }
         self.content = Content::Body(builder);
+        link.has_halves = true;
         Ok(())
     }
 
@@ -123,6 +127,10 @@ impl Channel {
             }
             PublishRefusal::Refused(refusal) => refusal,
         };
+        let (broker, who) = (link.broker(), &link.who);
+        if let Err(first) = broker.permit_publish(&link.topology, who, &self.exchange) {
+            return first.into();
+        }
         let (routing_key, now) = (self.routing_key.as_str(), link.now);
         let input = RoutingInput { routing_key, extra_keys: &[], message: None, now };
         match link.broker().route(&link.topology, &link.who, &self.exchange, &input) {
@@ -163,6 +171,7 @@ impl Channel {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         if self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX) {
+            self.permit(link)?;
             self.note_publish(link);
             self.stats.publish.add(1);
             let token = &self.routing_key[REPLY_TO_PREFIX.len()..];
@@ -193,6 +202,16 @@ impl Channel {
         Ok(())
     }
 
+    /// Whether the user may publish to the exchange, once for each version of the definitions.
+    fn permit(&mut self, link: &Link) -> Outcome {
+        let version = link.routes.version();
+        if self.may_write != Some(version) {
+            link.broker().permit_publish(&link.topology, &link.who, &self.exchange)?;
+            self.may_write = Some(version);
+        }
+        Ok(())
+    }
+
     /// The queues for a message, from memory if they are known.
     fn route(
         &mut self,
@@ -210,6 +229,7 @@ impl Channel {
                 return Ok(route);
             }
         }
+        self.permit(link)?;
         let (routing_key, now) = (self.routing_key.as_str(), link.now);
         let input = RoutingInput { routing_key, extra_keys, message: Some(message), now };
         let route = link.shared.broker.route(&link.topology, &link.who, &self.exchange, &input)?;

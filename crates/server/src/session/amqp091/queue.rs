@@ -26,6 +26,9 @@ impl Channel {
                 ..
             } => {
                 let arguments = arguments.to_owned();
+                if !link.knows_queue(queue) {
+                    link.check_exhausted("a queue")?;
+                }
                 let request =
                     QueueRequest { name: queue, durable, exclusive, auto_delete, arguments };
                 let declared = link.broker().declare_queue(&link.who, request, link.now)?;
@@ -35,6 +38,7 @@ impl Channel {
                 self.answer_declare(link, no_wait, &declared);
             }
             Method::QueueBind { queue, exchange, routing_key, no_wait, arguments } => {
+                link.check_exhausted("a binding")?;
                 let request = self.bind_request(queue, exchange, routing_key, arguments)?;
                 let position = link.broker().bind(&link.who, request, link.now)?;
                 self.answer_durable(link, position, no_wait, &Method::QueueBindOk {});

@@ -1,16 +1,18 @@
-//! SASL: PLAIN (RFC 4616) and AMQPLAIN (RabbitMQ: a table of LOGIN and PASSWORD without its
-//! length). EXTERNAL joins the list with TLS.
+//! SASL: PLAIN (RFC 4616), AMQPLAIN (RabbitMQ: a table of LOGIN and PASSWORD without its length),
+//! EXTERNAL for clients with a certificate, and ANONYMOUS where the options name a user for it.
 
 use leveret_wire::amqp091::table::Table;
 
-/// The mechanisms that are offered, in the order of preference.
-pub(super) const MECHANISMS: &[u8] = b"AMQPLAIN PLAIN";
+use crate::options::Options;
+use crate::session::Peer;
 
 /// A way to log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Plain,
     AmqPlain,
+    External,
+    Anonymous,
 }
 
 /// A user and a password as the client gave them.
@@ -20,22 +22,40 @@ pub(super) struct Credentials<'a> {
 }
 
 impl Mechanism {
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "PLAIN" => Some(Self::Plain),
-            "AMQPLAIN" => Some(Self::AmqPlain),
-            _ => None,
+    /// All, in the order of preference.
+    const ALL: [Self; 4] = [Self::AmqPlain, Self::Plain, Self::External, Self::Anonymous];
+
+    /// Whether `peer` may use it.
+    fn is_offered(self, peer: &Peer, options: &Options) -> bool {
+        match self {
+            Self::Plain | Self::AmqPlain => true,
+            Self::External => peer.has_certificate(),
+            Self::Anonymous => options.anonymous_login.is_some(),
         }
+    }
+
+    /// The mechanisms that `peer` is offered, as `connection.start` lists them.
+    pub(super) fn offered(peer: &Peer, options: &Options) -> String {
+        let offered = Self::ALL.into_iter().filter(|one| one.is_offered(peer, options));
+        offered.map(Self::name).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The mechanism of that name, if `peer` is offered it.
+    pub(super) fn from_name(name: &str, peer: &Peer, options: &Options) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|mechanism| mechanism.name() == name);
+        known.filter(|mechanism| mechanism.is_offered(peer, options))
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
             Self::AmqPlain => "AMQPLAIN",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
         }
     }
 
-    /// Reads the client's response; none if it is malformed.
+    /// Reads the user and the password in the client's response; none if it is malformed.
     pub(super) fn read(self, response: &[u8]) -> Option<Credentials<'_>> {
         match self {
             Self::Plain => {
@@ -51,6 +71,8 @@ impl Mechanism {
                 let user = std::str::from_utf8(field("LOGIN")?).ok()?;
                 Some(Credentials { user, password: field("PASSWORD")? })
             }
+            // What the client says of itself counts for nothing.
+            Self::External | Self::Anonymous => None,
         }
     }
 }

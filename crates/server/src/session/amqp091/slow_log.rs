@@ -14,7 +14,7 @@ use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 
 use super::tests::{Peer, World, frames, start_ok};
-use crate::net::listener::{accept, listen};
+use crate::net::listener::{Port, accept, listen};
 use crate::net::mailbox::Notice;
 use crate::options::{Options, StoreOptions};
 
@@ -425,7 +425,7 @@ async fn a_pipelining_client_does_not_pay_a_sync_for_each_declare() {
     let listener = listen(address, &Options::default()).unwrap();
     let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let server = tokio::spawn(accept(listener, world.shared.clone()));
+    let server = tokio::spawn(accept(listener, Port::plain(&world.shared)));
     let mut bytes = PROTOCOL_HEADER.to_vec();
     bytes.extend_from_slice(&start_ok("guest"));
     let tune_ok = Method::ConnectionTuneOk { channel_max: 9, frame_max: 131_072, heartbeat: 0 };

@@ -158,6 +158,7 @@ impl Session {
         self.link.rest_until = None;
         self.link.refresh();
         self.rests_for_quota();
+        self.rest_for_halves();
     }
 }
 

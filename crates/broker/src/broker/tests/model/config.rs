@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::text;
-use crate::definitions::{DeadLetterStrategy, Overflow};
+use crate::definitions::{Backoff, DeadLetterStrategy, Overflow, RetryKind};
 use crate::message::{FieldTable, FieldValue};
 
 pub(super) const QUEUES: usize = 4;
@@ -20,12 +20,53 @@ pub(super) enum Target {
     Two([usize; 2]),
 }
 
+/// Which messages rest when they come back, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) kind: RetryKind,
+    min_ms: u64,
+    max_ms: u64,
+    backoff: Backoff,
+}
+
+impl Retry {
+    /// For how long at the return of this number, from 1.
+    pub(super) fn delay(&self, count: u64) -> u64 {
+        let delay = match self.backoff {
+            Backoff::Fixed => self.min_ms,
+            Backoff::Linear => self.min_ms * count,
+            Backoff::Exponential => self.min_ms << (count - 1).min(20),
+        };
+        delay.min(self.max_ms)
+    }
+
+    fn arguments(&self) -> [(&'static str, FieldValue); 4] {
+        let kind = match self.kind {
+            RetryKind::All => "all",
+            RetryKind::Failed => "failed",
+            RetryKind::Returned => "returned",
+        };
+        let backoff = match self.backoff {
+            Backoff::Fixed => "fixed",
+            Backoff::Linear => "linear",
+            Backoff::Exponential => "exponential",
+        };
+        [
+            ("x-delayed-retry-type", text(kind)),
+            ("x-delayed-retry-min", FieldValue::I64(self.min_ms as i64)),
+            ("x-delayed-retry-max", FieldValue::I64(self.max_ms as i64)),
+            ("x-delayed-retry-backoff", text(backoff)),
+        ]
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Config {
     pub(super) durable: bool,
     pub(super) quorum: bool,
     pub(super) max_priority: u8,
     pub(super) single_active: bool,
+    pub(super) retry: Option<Retry>,
     /// What a policy could say too.
     pub(super) rest: Overlay,
 }
@@ -153,6 +194,9 @@ impl Config {
         if self.max_priority > 0 {
             add("x-max-priority", FieldValue::I32(self.max_priority.into()));
         }
+        if let Some(retry) = &self.retry {
+            retry.arguments().into_iter().for_each(|(key, value)| add(key, value));
+        }
         if self.single_active {
             add("x-single-active-consumer", FieldValue::Bool(true));
         }
@@ -191,14 +235,30 @@ pub(super) fn overlay() -> impl Strategy<Value = Overlay> {
         })
 }
 
+fn retry() -> impl Strategy<Value = Retry> {
+    let kind =
+        prop_oneof![Just(RetryKind::All), Just(RetryKind::Failed), Just(RetryKind::Returned)];
+    let backoff =
+        prop_oneof![Just(Backoff::Fixed), Just(Backoff::Linear), Just(Backoff::Exponential)];
+    (kind, 1..60_u64, 0..200_u64, backoff).prop_map(|(kind, min_ms, more, backoff)| Retry {
+        kind,
+        min_ms,
+        max_ms: min_ms + more,
+        backoff,
+    })
+}
+
 pub(super) fn config() -> impl Strategy<Value = Config> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (flags, overlay()).prop_map(|((transient, quorum, priority, single_active), rest)| {
+    let retry = prop::option::weighted(0.4, retry());
+    (flags, retry, overlay()).prop_map(|(flags, retry, rest)| {
+        let (transient, quorum, priority, single_active) = flags;
         let mut config = Config {
             durable: quorum || !transient,
             quorum,
             max_priority: if priority && !quorum { 2 } else { 0 },
             single_active,
+            retry,
             rest: Overlay::default(),
         };
         config.rest = rest.for_queue(&config);

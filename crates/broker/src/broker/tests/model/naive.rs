@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::config::{Config, Overlay, Settings, Target};
-use crate::definitions::{DeadLetterStrategy, Overflow};
+use crate::definitions::{DeadLetterStrategy, Overflow, RetryKind};
 use crate::queue::{DeathReason, Settlement};
 
 pub(super) const NEVER: u64 = u64::MAX;
@@ -62,6 +62,8 @@ pub(super) struct Queue {
     /// In the order of delivery.
     pub(super) ready: Vec<One>,
     pub(super) out: Vec<One>,
+    /// What came back, with when it is ready again.
+    pub(super) resting: Vec<(One, u64)>,
     /// Dead, and about to be published elsewhere.
     dying: Vec<One>,
     /// Dead, and nobody takes them.
@@ -88,6 +90,7 @@ impl Queue {
             policy: None,
             ready: Vec::new(),
             out: Vec::new(),
+            resting: Vec::new(),
             dying: Vec::new(),
             waiting: Vec::new(),
             retry_at: NEVER,
@@ -114,8 +117,9 @@ impl Queue {
 
     /// What a crash leaves, by place.
     pub(super) fn durable(&self) -> BTreeMap<u64, &One> {
-        let waiting = self.waiting.iter().map(|(one, _)| one);
-        let all = self.ready.iter().chain(&self.out).chain(&self.dying).chain(waiting);
+        let aside = self.waiting.iter().map(|(one, _)| one);
+        let aside = aside.chain(self.resting.iter().map(|(one, _)| one));
+        let all = self.ready.iter().chain(&self.out).chain(&self.dying).chain(aside);
         all.filter(|one| one.durable).map(|one| (one.seq, one)).collect()
     }
 
@@ -127,7 +131,8 @@ impl Queue {
     /// When something is to be done without a client.
     fn due_at(&self) -> u64 {
         let expiries = self.ready.iter().map(|one| self.expiry(one));
-        expiries.chain([self.retry_at]).min().unwrap_or(NEVER)
+        let wakes = self.resting.iter().map(|(_, at)| *at);
+        expiries.chain(wakes).chain([self.retry_at]).min().unwrap_or(NEVER)
     }
 
     /// Restarts the clock of what is there.
@@ -144,14 +149,48 @@ impl Queue {
 
     fn is_over(&self, more: usize, more_len: usize) -> bool {
         let settings = self.settings();
-        let waiting = self.waiting.iter().map(|(one, _)| one);
+        let aside = self.waiting.iter().map(|(one, _)| one);
+        let aside = aside.chain(self.resting.iter().map(|(one, _)| one));
         let (mut count, mut len) = (more, more_len);
-        for one in self.ready.iter().chain(waiting) {
+        for one in self.ready.iter().chain(aside) {
             count += 1;
             len += one.sent.len;
         }
         settings.max_length.is_some_and(|most| count > most)
             || settings.max_bytes.is_some_and(|most| len > most)
+    }
+
+    /// Puts back what came back, now or after a rest.
+    fn put_back(&mut self, mut one: One, failed: bool, now: u64) {
+        one.returns += 1;
+        let retry = self.config.retry.filter(|retry| match retry.kind {
+            RetryKind::All => true,
+            RetryKind::Failed => failed,
+            RetryKind::Returned => !failed,
+        });
+        match retry {
+            None => self.insert(one),
+            Some(retry) => {
+                let at = now + retry.delay(one.returns.into());
+                let at = at.min(self.expiry(&one));
+                self.resting.push((one, at));
+            }
+        }
+    }
+
+    fn wake(&mut self, now: u64) {
+        for (one, at) in std::mem::take(&mut self.resting) {
+            if at <= now { self.insert(one) } else { self.resting.push((one, at)) }
+        }
+    }
+
+    /// What a limit drops next: what rests first, by place, then the head.
+    fn first_to_drop(&mut self) -> Option<One> {
+        let rests = self.resting.iter().map(|(one, _)| one.seq).enumerate();
+        match rests.min_by_key(|(_, seq)| *seq) {
+            Some((at, _)) => Some(self.resting.remove(at).0),
+            None => (!self.ready.is_empty()).then(|| self.ready.remove(0)),
+        }
     }
 
     fn may_eat(&self, consumer: usize) -> bool {
@@ -308,14 +347,17 @@ impl History {
     }
 
     fn drop_over_limit(&mut self, at: usize, deaths: &mut Vec<Death>) {
-        while self.queue(at).is_over(0, 0) && !self.queue(at).ready.is_empty() {
-            let one = self.queue(at).ready.remove(0);
+        while self.queue(at).is_over(0, 0)
+            && let Some(one) = self.queue(at).first_to_drop()
+        {
             self.bury(at, one, DeathReason::Maxlen, deaths);
         }
     }
 
     /// What has expired at the head of a level, the lowest level first.
     fn expire_heads(&mut self, at: usize, deaths: &mut Vec<Death>) {
+        let now = self.present.now;
+        self.queue(at).wake(now);
         for level in 0..=self.queue(at).config.max_priority {
             loop {
                 let now = self.present.now;
@@ -486,11 +528,11 @@ impl History {
     }
 
     pub(super) fn settle(&mut self, at: usize, seqs: &[u64], how: Settlement) {
-        let mut deaths = Vec::new();
+        let (mut deaths, now) = (Vec::new(), self.present.now);
         for seq in seqs {
             let queue = self.queue(at);
             let Some(found) = queue.out.iter().position(|one| one.seq == *seq) else { continue };
-            let mut one = queue.out.remove(found);
+            let one = queue.out.remove(found);
             let limit = queue.settings().delivery_limit;
             match how {
                 Settlement::Ack => {}
@@ -501,8 +543,7 @@ impl History {
                     self.bury(at, one, DeathReason::DeliveryLimit, &mut deaths);
                 }
                 Settlement::Requeue | Settlement::Release => {
-                    one.returns += 1;
-                    queue.insert(one);
+                    queue.put_back(one, how == Settlement::Requeue, now);
                 }
             }
         }
@@ -517,7 +558,9 @@ impl History {
     }
 
     pub(super) fn purge(&mut self, at: usize) -> usize {
-        let purged = std::mem::take(&mut self.queue(at).ready).len();
+        let queue = self.queue(at);
+        let rested = std::mem::take(&mut queue.resting).len();
+        let purged = std::mem::take(&mut queue.ready).len() + rested;
         self.commit();
         purged
     }
@@ -551,7 +594,8 @@ impl History {
         let at = queues.iter().map(Queue::due_at).min().unwrap_or(NEVER);
         let due = |queue: &Queue| {
             let ready = queue.ready.iter().filter(|one| queue.expiry(one) <= at).count();
-            ready + usize::from(queue.retry_at <= at)
+            let woken = queue.resting.iter().filter(|(_, wake_at)| *wake_at <= at).count();
+            ready + woken + usize::from(queue.retry_at <= at)
         };
         (at, queues.iter().map(due).sum())
     }
@@ -615,6 +659,15 @@ impl History {
 }
 
 impl Naive {
+    /// The present, or before the first of several messages that expired.
+    pub(super) fn start_after_crash(&self) -> u64 {
+        let all = self.queues.iter().flat_map(|queue| queue.durable().into_values());
+        let overdue = all.map(|one| one.expires_at).filter(|at| *at <= self.now);
+        let overdue: Vec<u64> = overdue.collect();
+        let first = overdue.iter().min().filter(|_| overdue.len() > 1);
+        first.map_or(self.now, |first| first - 1)
+    }
+
     /// What a crash leaves of it; `logged` has for each queue the last place and the last that may
     /// have been delivered, as the log knows them.
     pub(super) fn crash(&mut self, logged: &[(u64, u64)]) {
