@@ -63,9 +63,9 @@ def publish(channel, exchange, key, body, persistent=False, mandatory=False):
     return b"".join(parts)
 
 
-def start_ok(user, password, properties=None, response=None):
+def start_ok(user, password, properties=None, response=None, mechanism="PLAIN"):
     response = f"\0{user}\0{password}" if response is None else response
-    return method(0, 10, 11, table(properties or CAPABILITIES) + short("PLAIN") + long(response)
+    return method(0, 10, 11, table(properties or CAPABILITIES) + short(mechanism) + long(response)
                   + short("en_US"))
 
 
@@ -73,14 +73,14 @@ class Connection:
     """An open connection, unless `steps` says how far to go."""
 
     def __init__(self, port, user="guest", password="guest", vhost="/", heartbeat=0,
-                 frame_max=131_072, timeout=60):
+                 frame_max=131_072, timeout=60, properties=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data, self.at, self.blocked = b"", 0, False
         self.deliveries, self.acks = [], []
         self.socket.sendall(HEADER)
         self.expect(0, (10, 10))
-        self.socket.sendall(start_ok(user, password))
+        self.socket.sendall(start_ok(user, password, properties))
         self.expect(0, (10, 30))
         self.socket.sendall(method(0, 10, 31, struct.pack(">HIH", 2047, frame_max, heartbeat))
                             + method(0, 10, 40, short(vhost) + b"\0\0"))

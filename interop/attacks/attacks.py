@@ -10,11 +10,12 @@ import socket
 import struct
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-from amqp import (BODY, CONTENT, HEADER, METHOD, Closed, Connection, frame, long, method, publish,
-                  short, start_ok, table)
+from amqp import (BODY, CONTENT, HEADER, Closed, Connection, frame, method, publish, short, start_ok,
+                  table)
 from broker import Broker
+from replays import FLAGS as REPLAY_FLAGS
+from replays import DEFINITIONS, guess_users, vulnerabilities
 
 HANDSHAKE_SECONDS = 10
 
@@ -292,89 +293,14 @@ def stalled_bodies(broker, options):
             "good": announced - before < 100 and peak - before < options.half_received_mib * 2 + 64}
 
 
-# Known vulnerabilities of brokers, replayed ---------------------------------------------------------
-
-def nested(depth):
-    """A table that holds a table, and so on; innermost an empty one."""
-    sizes = range(7 * (depth - 1), -1, -7)
-    return struct.pack(">I", 7 * depth) + b"".join(
-        short("t") + b"F" + struct.pack(">I", size) for size in sizes)
-
-
-def answer_to(broker, raw, seconds=5):
-    """What a fresh socket is answered to `raw`, until it is closed or the time is over."""
-    with socket.create_connection(("127.0.0.1", broker.port), timeout=seconds) as one:
-        got = b""
-        try:
-            one.sendall(raw)
-            while more := one.recv(65_536):
-                got += more
-        except OSError:
-            pass
-        return got
-
-
-def refused(broker, expected, step, open_channel=True):
-    """Whether a client that does `step` is closed with one of the codes `expected`."""
-    client = Connection(broker.port)
-    if open_channel:
-        client.open()
-    try:
-        client.send(step)
-        client.declare("probe.after", auto_delete=True)
-        return 200 in expected, "accepted"
-    except Closed as error:
-        return error.code in expected, str(error)
-    except OSError as error:
-        return 0 in expected, str(error)
-    finally:
-        client.socket.close()
-
-
-def vulnerabilities(broker, _):
-    """Frames that are too large, tables without an end, the wrong protocol, missing credentials."""
-    found, tune = {}, b"\x00\x0a\x00\x1e"
-    raw = {name: HEADER + start_ok("guest", "", response=response) for name, response in [
-        ("an empty password", "\0guest\0"), ("no password", "\0guest"), ("no response", ""),
-        ("no user", "\0\0guest"), ("both empty", "\0\0")]}
-    raw["AMQP 1.0 header"] = b"AMQP\x03\x01\x00\x00" + b"\0" * 100
-    raw["a frame before login beyond 8 KiB"] = HEADER + struct.pack(">BHI", METHOD, 0, 8_193)
-    raw["no AMQP at all"] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with ThreadPoolExecutor(len(raw)) as pool:
-        answers = pool.map(lambda one: answer_to(broker, one), raw.values())
-    for name, got in zip(raw, answers):
-        found[name] = tune not in got, "admitted" if tune in got else f"refused, {len(got)} bytes"
-    for size in (131_073, 1 << 24, 0xFFFFFFFF):
-        step = struct.pack(">BHI", METHOD, 1, size) + b"x" * 16
-        found[f"a frame of {size} bytes"] = refused(broker, {501}, step)
-    excess = method(1, 60, 40, b"\0\0" + short("") + short("q") + b"\0") + frame(
-        CONTENT, 1, struct.pack(">HHQH", 60, 0, 10, 0)) + frame(BODY, 1, b"x" * 11)
-    found["a body longer than announced"] = refused(broker, {501, 505}, excess)
-    large = method(1, 60, 40, b"\0\0" + short("") + short("q") + b"\0") + frame(
-        CONTENT, 1, struct.pack(">HHQH", 60, 0, 1 << 62, 0))
-    found["a body of 2^62 bytes"] = refused(broker, {406}, large)
-    for depth in (1, 10, 64, 65, 1_000, 10_000, 18_000, 100_000):
-        arguments = nested(depth)
-        step = method(1, 50, 10, b"\0\0" + short(f"n{depth}") + b"\x08" + arguments)
-        expected = {200, 406} if depth < 60 else {200, 406, 501, 502, 0}
-        good, text = refused(broker, expected, step)
-        found[f"tables nested {depth} deep"] = good and broker.runs(), text
-        headers = frame(CONTENT, 1, struct.pack(">HHQH", 60, 0, 0, 0x2000) + arguments)
-        step = method(1, 60, 40, b"\0\0" + short("") + short("q") + b"\0") + headers
-        found[f"headers nested {depth} deep"] = refused(broker, {200, 406, 501, 502, 0}, step)
-    stuff = method(1, 60, 20, b"\0\0" + short("q") + b"\xff" + b"x" * 10)
-    found["a string beyond its frame"] = refused(broker, {501, 502}, stuff)
-    found["an unknown method"] = refused(broker, {503, 540}, method(1, 60, 999))
-    found["a second start-ok"] = refused(broker, {503, 504, 505, 530}, start_ok("guest", "guest"))
-    wrong = {name: text for name, (good, text) in found.items() if not good}
-    return {"replayed": len(found), "wrong": wrong, "good": not wrong and broker.runs(),
-            "answers": {name: text for name, (_, text) in found.items()}}
-
-
 # name, what it does, by how much the good clients' p99 may grow
 ATTACKS = [("half-open", half_open, 2), ("login-storm", login_storm, 3),
            ("stuck-consumer", stuck_consumer, 3), ("many-channels", many_channels, 3),
-           ("stalled-bodies", stalled_bodies, 3), ("vulnerabilities", vulnerabilities, None)]
+           ("stalled-bodies", stalled_bodies, 3), ("vulnerabilities", vulnerabilities, None),
+           ("guess-users", guess_users, None)]
+# what the broker is started with
+FLAGS = {"vulnerabilities": REPLAY_FLAGS,
+         "guess-users": ["--login-failure-delay=0", "--login-backoff-max=0"]}
 # what is done before good clients are timed
 BEFORE = {"stuck-consumer": fill}
 
@@ -399,8 +325,10 @@ def apart(attack, broker, options):
 
 
 def run_one(name, attack, factor, options):
-    flags = [f"--half-received-max={options.half_received_mib}MiB", *options.flag]
-    broker = Broker("--log-level", "error", *flags)
+    flags = [f"--half-received-max={options.half_received_mib}MiB", *FLAGS.get(name, []),
+             *options.flag]
+    broker = Broker("--log-level", "debug" if name == "vulnerabilities" else "error", *flags,
+                    definitions=DEFINITIONS)
     try:
         BEFORE.get(name, lambda *_: None)(broker, options)
         baseline = Good(broker, options.good, options.baseline).result()
@@ -434,7 +362,7 @@ def arguments():
             ("half_open", 500, 10_000), ("ready", 40_000, 1_000_000), ("stuck", 1, 1),
             ("channels", 100, 2047), ("consumers", 20, 100), ("stalled", 100, 1_000),
             ("seconds", 3, 20), ("baseline", 2, 10), ("good", 20, 100), ("longer", 1, 5),
-            ("half_received_mib", 32, 256)]:
+            ("half_received_mib", 32, 256), ("guesses", 20, 150)]:
         setattr(options, name, small if few else large)
     return options
 

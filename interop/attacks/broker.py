@@ -1,5 +1,6 @@
 """Starts a broker of our own for a test, and looks at what it takes."""
 
+import json
 import os
 import re
 import signal
@@ -10,12 +11,17 @@ import tempfile
 class Broker:
     """A broker on a free port with a data directory that goes with it."""
 
-    def __init__(self, *flags):
+    def __init__(self, *flags, definitions=None):
         self.directory = tempfile.TemporaryDirectory(prefix="leveret-")
         self.log = open(os.path.join(self.directory.name, "log"), "wb")
         data = os.path.join(self.directory.name, "data")
         command = [os.environ["LEVERET_BIN"], "server", "--amqp-listen", "127.0.0.1:0",
                    "--data-dir", data, *flags]
+        if definitions:
+            path = os.path.join(self.directory.name, "definitions.json")
+            with open(path, "w") as file:
+                json.dump(definitions, file)
+            command += ["--load-definitions", path]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)
         line = self.process.stdout.readline().decode()
         found = re.search(r"amqp=[^ ]*:(\d+)", line)
@@ -27,6 +33,10 @@ class Broker:
         self.log.flush()
         with open(self.log.name, errors="replace") as log:
             return "".join(log.readlines()[-20:])
+
+    def has_logged(self, text):
+        with open(self.log.name, errors="replace") as log:
+            return text in log.read()
 
     def memory(self):
         """Its own resident memory, in MiB."""

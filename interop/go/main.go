@@ -4,5 +4,6 @@ package main
 import "slices"
 
 func main() {
-	run(slices.Concat(deliveryFlows, routingFlows, reliabilityFlows, tlsFlows()))
+	run(slices.Concat(deliveryFlows, routingFlows, reliabilityFlows, tlsFlows(), accessFlows(),
+		blockedFlows()))
 }

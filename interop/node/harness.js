@@ -12,7 +12,7 @@ import amqp from 'amqplib';
 
 const WAIT_MS = 10_000; // the longest any single wait takes
 const FLOW_MS = 60_000; // the longest a whole flow takes, whatever it is stuck in
-const URI = process.env.AMQP_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2F';
+export const URI = process.env.AMQP_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2F';
 const RUN = randomUUID().slice(0, 8);
 
 export function check(condition, message) {
@@ -63,8 +63,10 @@ class Flow {
     return `interop.node.${RUN}.${this.#name}.${suffix}`;
   }
 
-  async connect() {
-    const connection = await amqp.connect(URI, { timeout: WAIT_MS });
+  async connect({ heartbeat } = {}) {
+    const uri = new URL(URI);
+    if (heartbeat) uri.searchParams.set('heartbeat', heartbeat);
+    const connection = await amqp.connect(uri.href, { timeout: WAIT_MS });
     connection.on('error', (error) => this.errors.push(error.message));
     this.#connections.push(connection);
     return connection;

@@ -1,5 +1,7 @@
 """The interop flows with pika. Usage: AMQP_URL=amqp://… python main.py [flow …]"""
 
+import access_flows
+import blocked_flows
 import delivery_flows
 import harness
 import reliability_flows
@@ -7,4 +9,4 @@ import routing_flows
 import tls_flows
 
 harness.run(delivery_flows.FLOWS + routing_flows.FLOWS + reliability_flows.FLOWS
-            + tls_flows.FLOWS)
+            + tls_flows.FLOWS + access_flows.FLOWS + blocked_flows.FLOWS)

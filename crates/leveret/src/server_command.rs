@@ -251,6 +251,8 @@ fn options(config: &Config, log: &Log) -> Options {
         frame_max: config.frame_max,
         channel_max: config.channel_max,
         max_message_size: config.max_message_size,
+        header_count_max: (config.header_count_max > 0).then_some(config.header_count_max),
+        header_depth_max: config.header_depth_max,
         handshake_timeout: config.handshake_timeout,
         login_failure_delay: config.login_failure_delay,
         login_cache_ttl: config.login_cache_ttl,

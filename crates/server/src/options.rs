@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_wire::amqp091::table::DEPTH_MAX;
 use serde_json::Value;
 
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
@@ -62,6 +63,11 @@ pub struct Options {
     pub channel_max: u16,
     /// The largest body.
     pub max_message_size: u64,
+    /// The most headers of a message, with those in tables and arrays; none is no limit but the
+    /// frame's.
+    pub header_count_max: Option<usize>,
+    /// How deep headers may nest, of the codec's 64.
+    pub header_depth_max: usize,
     /// From accept to open.
     pub handshake_timeout: Duration,
     /// How long a failed login or handshake waits for the end of its connection.
@@ -143,6 +149,13 @@ pub struct StoreOptions {
     pub log_pending_max_bytes: usize,
 }
 
+impl Options {
+    /// Whether headers have limits besides the codec's.
+    pub(crate) fn limits_headers(&self) -> bool {
+        self.header_count_max.is_some() || self.header_depth_max < DEPTH_MAX
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -165,6 +178,8 @@ impl Default for Options {
             frame_max: 131_072,
             channel_max: 2047,
             max_message_size: 16 << 20,
+            header_count_max: None,
+            header_depth_max: DEPTH_MAX,
             handshake_timeout: Duration::from_secs(10),
             login_failure_delay: Duration::from_secs(3),
             login_cache_ttl: Duration::from_secs(60),

@@ -15,7 +15,7 @@ import time
 
 from . import wire
 
-START_TIMEOUT_S = 90
+START_TIMEOUT_S = 240  # a machine with much else to do
 STOP_TIMEOUT_S = 10
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Exchange types that Leveret has and RabbitMQ has by these.

@@ -11,6 +11,9 @@
    depends on what was still unread.
 7. A table with x-death in it has been written anew by the broker (RabbitMQ sorts its keys), and
    tables have no order of their own: its keys, and those of the entries, are sorted.
+8. A refusal names the permission that is missing, and a topic's exchange by its kind, as in newer
+   versions of RabbitMQ than 3.10.8: `write access to …` becomes `access to …`. Which permission is
+   asked for shows by who is refused.
 """
 
 import re
@@ -21,6 +24,9 @@ from .tables import Table
 _GENERATED = re.compile(r"amq\.(gen|ctag)-[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
 _REPLY_TO = re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=._-]+")
 _DEATH_TIME = re.compile(r"\btime:T=(\d+)")
+_PERMISSION = re.compile(
+    r"(?<=ACCESS_REFUSED - )(?:configure|write|read) (?=access to (?:queue|exchange|topic) )")
+_TOPIC_KIND = re.compile(r"(?<=' in exchange )topic (?=')")
 _HOUR = 3600
 
 
@@ -45,6 +51,8 @@ class Names:
             line = line.replace(name, self.given[name])
         line = _GENERATED.sub(lambda m: self._stand_in(m[1], m[0]), line)
         line = _REPLY_TO.sub(lambda m: self._stand_in("reply", m[0]), line)
+        line = _TOPIC_KIND.sub("", line) if _PERMISSION.search(line) else line
+        line = _PERMISSION.sub("", line)
         return _DEATH_TIME.sub(_death_time, line)
 
 

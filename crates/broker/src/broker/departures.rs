@@ -133,6 +133,7 @@ impl Broker {
         }
         let mut answers = self.log.fetch(queue.spec.id, &ranges, READ_LOCKED).into_iter();
         let Some(last) = answers.as_slice().last().map(|last| last.seq) else { return most };
+        let all_read = ranges.last().is_some_and(|range| range.last == last);
         let mut next = answers.next();
         for (index, departure) in departures.iter_mut().take(most).enumerate() {
             if departure.message.is_some()
@@ -142,7 +143,7 @@ impl Broker {
             }
             departure.message = next.and_then(|answer| answer.message).map(|(message, _)| message);
             next = answers.next();
-            if departure.seq == Some(last) {
+            if departure.seq == Some(last) && !all_read {
                 return index + 1;
             }
         }

@@ -1,6 +1,7 @@
 //! Policies and limits: changing them, and putting them in force on what is there.
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use super::Broker;
 use crate::definitions::{
@@ -11,10 +12,10 @@ use crate::error::{Refusal, RefusalKind};
 use crate::ids::{Name, Timestamp};
 use crate::log::Position;
 use crate::message::FieldTable;
-use crate::queue::QueueHandle;
+use crate::queue::{QueueHandle, TRIM_MAX};
 
-/// How many messages a queue whose limit was lowered drops at a time.
-const TRIM_MAX: usize = 4096;
+/// How long a queue whose limit was lowered is left to others after each piece.
+const TRIM_PAUSE: Duration = Duration::from_micros(200);
 
 /// The policies that are in force for a queue or an exchange.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -147,6 +148,8 @@ impl Broker {
                 let mut batch = queue.lock(self.context(now));
                 more = batch.trim(TRIM_MAX);
                 position = position.max(self.finished(queue, batch.finish(), now));
+                // Who waits for the lock is slower than a thread that takes it again at once.
+                std::thread::sleep(TRIM_PAUSE);
             }
         }
         position

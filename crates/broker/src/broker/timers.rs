@@ -69,6 +69,7 @@ impl Broker {
             }
             batch.expire_all();
             batch.retry();
+            batch.trim_on();
             self.finished(&queue, batch.finish(), now);
         }
     }

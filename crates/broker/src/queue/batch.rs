@@ -13,6 +13,9 @@ use crate::ids::{ConsumerId, Seq, Timestamp};
 use crate::log::{Entry, Position, SeqRange};
 use crate::message::Message;
 
+/// How many messages more than have come may be dropped in one batch.
+const DROPS_MAX: usize = 1024;
+
 /// Why a message died (RabbitMQ: Dead Letter Exchanges).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeathReason {
@@ -111,6 +114,8 @@ pub struct Batch<'a> {
     pub(super) moved: bool,
     /// How many messages may still expire at the heads.
     pub(super) expiries_left: usize,
+    /// How many a length limit may still drop, beside one for each that comes.
+    drops_left: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -127,6 +132,7 @@ impl<'a> Batch<'a> {
             stalled: false,
             moved: false,
             expiries_left: HEADS_MAX,
+            drops_left: DROPS_MAX,
             handle,
             queue,
             context,
@@ -258,8 +264,16 @@ impl<'a> Batch<'a> {
             || over(settings.max_length_bytes, bytes + more_bytes)
     }
 
+    /// Keeps to the limits. If that is very much, because the limit was lowered, it is left to the
+    /// queue's alarm: who publishes does not stand still for it.
     fn drop_over_limit(&mut self) {
-        while self.drop_one_over_limit() {}
+        while self.drop_one_over_limit() {
+            if self.drops_left == 0 {
+                self.queue.over_limit = self.is_over_limit(0, 0);
+                return;
+            }
+            self.drops_left -= 1;
+        }
     }
 
     /// Drops a message if the queue is over a limit; whether it did.

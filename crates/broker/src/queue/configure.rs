@@ -6,6 +6,8 @@ use super::{Batch, QueueHandle};
 use crate::definitions::{Overflow, QueueSettings};
 use crate::ids::Timestamp;
 
+/// How many messages are dropped under one lock.
+pub(crate) const TRIM_MAX: usize = 1024;
 /// How many bytes of bodies are dropped under one lock: they may have to be read back before.
 const TRIM_BYTES: u64 = 1 << 20;
 
@@ -36,6 +38,7 @@ impl Batch<'_> {
     /// Drops or dead-letters what is over a length limit, up to `most` messages or
     /// [`TRIM_BYTES`]; whether there are more.
     pub(crate) fn trim(&mut self, most: usize) -> bool {
+        self.queue.over_limit = false;
         if self.is_deleted() || self.queue.settings.overflow != Overflow::DropHead {
             return false;
         }
@@ -48,7 +51,15 @@ impl Batch<'_> {
                 break;
             }
         }
+        self.queue.over_limit = true;
         true
+    }
+
+    /// Goes on with what was too much at once.
+    pub(crate) fn trim_on(&mut self) {
+        if self.queue.over_limit {
+            self.trim(TRIM_MAX);
+        }
     }
 
     /// What is in the queue expires no later than what enters it now.

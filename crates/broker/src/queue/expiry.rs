@@ -105,6 +105,9 @@ impl Batch<'_> {
         if self.handle.is_schedule() {
             at = at.min(messages.next_ahead());
         }
+        if self.queue.over_limit {
+            at = self.context.now;
+        }
         (at != Timestamp::NEVER).then_some(at)
     }
 }

@@ -306,7 +306,6 @@ impl Messages {
     }
 
     /// Gives a message the next place.
-    #[inline]
     pub(super) fn place(&mut self, message: Message, expires_at: Timestamp) -> Slot {
         let seq = self.pass();
         let index = self.level_index(message.priority);

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use batch::{Batch, Cause, DeathReason, Departure, Got, Publish, Settlement};
+pub(crate) use configure::TRIM_MAX;
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
@@ -73,6 +74,8 @@ struct Queue {
     deleted: bool,
     /// When that is durable.
     deleted_at: Position,
+    /// More is over a length limit than one batch may drop.
+    over_limit: bool,
     /// Up to where the log knows that messages were out.
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
@@ -126,6 +129,7 @@ impl QueueHandle {
             memory: None,
             deleted: false,
             deleted_at: Position::START,
+            over_limit: false,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
             totals: Totals::default(),

@@ -345,12 +345,24 @@ keys! {
         range range(Unit::Bytes, 1, 536_870_912);
     reload true
 
+    /// The most headers of a message, those in tables and arrays counted; 0 is no limit but
+    /// `frame_max`.
+    header_count_max: usize = "header_count_max", default "0",
+        range range(Unit::Count, 0, 16_777_216);
+    reload true
+
+    /// How deep a message's headers may nest: 1 is no table and no array in them.
+    header_depth_max: usize = "header_depth_max", default "64",
+        range range(Unit::Count, 1, 64);
+    reload true
+
     /// How long a client has from connecting until its connection is open.
     handshake_timeout: Duration = "handshake_timeout", default "10000",
         range range(Unit::Milliseconds, 100, 600_000);
     reload true
 
-    /// How long the answer to a failed login is held back, to slow guessing down.
+    /// How long a client whose login failed waits for the end of its socket, if it cannot read a
+    /// refusal; others are told at once (the capability `authentication_failure_close`).
     login_failure_delay: Duration = "login_failure_delay", default "3000",
         range range(Unit::Milliseconds, 0, 60_000);
     reload true

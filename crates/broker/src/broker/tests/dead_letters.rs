@@ -238,3 +238,22 @@ fn a_scan_finds_what_expires_behind_another_after_a_restart() {
     plain.pass(100);
     assert!(plain.counts("q").0 > 1, "others look at their heads");
 }
+
+#[test]
+fn what_dies_together_is_one_group_wherever_it_is() {
+    let world = World::new();
+    world.declare("dead", true, &[]);
+    world.declare("q", true, &to_dead(&[]));
+    world.publish("q", &["away"]);
+    let mut out = world.out("q", 1);
+    let queue = world.queue("q");
+    let mut batch = queue.lock(world.broker.context(world.now));
+    assert!(batch.page_out(0));
+    world.broker.finished(&queue, batch.finish(), world.now);
+    world.publish("q", &["here"]);
+    out.extend(world.out("q", 1));
+    let before = world.log.len();
+    world.reject("q", &out);
+    assert_eq!(world.log.len(), before + 1);
+    assert_eq!(world.drain("dead"), ["away", "here"]);
+}

@@ -227,3 +227,24 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(world.broker.set_quota(of, Quota::default()).unwrap_err().text, "no user 'nobody'");
     assert!(world.broker.policies(PolicyKind::Policy, "/").unwrap().is_empty());
 }
+
+#[test]
+fn who_publishes_to_a_queue_over_its_new_limit_drops_a_part() {
+    let world = World::new();
+    world.declare("q", true, &[]);
+    let bodies: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    world.publish("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let queue = world.queue("q");
+    // As when the policy has just come, and nobody has cut the queue yet.
+    world.declare("limited", true, &[("x-max-length", FieldValue::I32(10))]);
+    let limited = Arc::clone(&world.queue("limited").declared);
+    let mut batch = queue.lock(world.broker.context(world.now));
+    batch.configure(limited);
+    world.broker.finished(&queue, batch.finish(), world.now);
+    world.publish("q", &["new"]);
+    let left = queue.counts().ready;
+    assert!((3_000..4_500).contains(&left), "{left}");
+    assert_eq!(world.broker.next_alarm(), Some(world.now));
+    (0..10).for_each(|_| world.broker.tick(world.now));
+    assert_eq!((queue.counts().ready, world.broker.next_alarm()), (10, None));
+}

@@ -23,7 +23,8 @@ final class Main {
     public static void main(String[] arguments) {
         List<String> wanted = List.of(arguments);
         List<Boolean> outcomes = Stream
-                .of(DeliveryFlows.ALL, RoutingFlows.ALL, ReliabilityFlows.ALL)
+                .of(DeliveryFlows.ALL, RoutingFlows.ALL, ReliabilityFlows.ALL, TlsFlows.ALL,
+                        AccessFlows.ALL, BlockedFlows.ALL)
                 .flatMap(List::stream)
                 .filter(flow -> wanted.isEmpty() || wanted.contains(flow.name()))
                 .map(Main::passes)
