@@ -1,7 +1,8 @@
 //! Rates and histories: counts are sampled for what has been looked at lately, and for totals.
 //!
 //! Invariants: what nobody looks at costs nothing; at most [`WATCHED_MAX`] things are watched, of
-//! which at most [`LONG_MAX`] have a history; what was not looked at for [`FORGET_MS`] is forgotten.
+//! which at most [`LONG_MAX`] have a history; what was not looked at for [`FORGET_MS`] is
+//! forgotten.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,6 +1,7 @@
 //! `/bindings`, and the bindings of queues and exchanges.
 //!
-//! Every queue has a binding that nobody made: from the default exchange, by its name. It is listed.
+//! Every queue has a binding that nobody made: from the default exchange, by its name. It is
+//! listed.
 
 use std::sync::Arc;
 

@@ -76,7 +76,8 @@ pub(crate) fn totals(app: &App) -> Vec<(&'static str, u64)> {
 pub(crate) fn exchange_types() -> Value {
     let one = |kind: ExchangeKind| {
         let name = kind.name();
-        json!({ "name": name, "description": format!("Exchange of the type {name}"), "enabled": true })
+        let description = format!("Exchange of the type {name}");
+        json!({ "name": name, "description": description, "enabled": true })
     };
     ExchangeKind::ALL.into_iter().map(one).collect()
 }

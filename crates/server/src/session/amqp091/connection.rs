@@ -51,6 +51,13 @@ fn unknown_frame(kind: u8, payload: &[u8]) -> String {
     format!("type {kind}, all octets = {octets}: unknown_frame")
 }
 
+/// What a client says of itself when it logs in.
+pub(super) struct Client {
+    pub(super) mechanism: &'static str,
+    /// Encoded.
+    pub(super) properties: Box<[u8]>,
+}
+
 /// A connection without its socket.
 pub(crate) struct Session {
     pub(super) phase: Phase,
@@ -59,7 +66,7 @@ pub(crate) struct Session {
     /// While the password is being checked.
     pub(super) login: Option<Box<Login>>,
     /// What the client says of itself, until the connection is open.
-    pub(super) client: Option<Box<(&'static str, Box<[u8]>)>>,
+    pub(super) client: Option<Box<Client>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.

@@ -9,7 +9,7 @@ use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
 use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 
-use super::connection::{Phase, Session};
+use super::connection::{Client, Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
 use super::sasl::{Credentials, Mechanism};
@@ -143,8 +143,8 @@ impl Session {
         let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
-        let client_properties = properties.to_owned().to_content().into();
-        self.client = Some(Box::new((mechanism.name(), client_properties)));
+        let properties = properties.to_owned().to_content().into();
+        self.client = Some(Box::new(Client { mechanism: mechanism.name(), properties }));
         let can_read_refusal = can("authentication_failure_close");
         let credentials = match (mechanism, &options.anonymous_login) {
             (Mechanism::External, _) => return self.log_in_by_certificate(can_read_refusal),
@@ -258,15 +258,13 @@ impl Session {
 
     /// Has who administers the server see the connection.
     fn note_opened(&mut self) {
-        let Some((mechanism, client_properties)) = self.client.take().map(|client| *client) else {
-            return;
-        };
+        let Some(client) = self.client.take() else { return };
         let who = &self.link.who;
         let _ = self.link.stats.opened.set(Box::new(Opened {
             user: who.user.clone(),
             vhost: who.vhost.clone(),
-            mechanism,
-            client_properties,
+            mechanism: client.mechanism,
+            client_properties: client.properties,
             channel_max: self.channel_max,
             frame_max: self.link.frame_max,
             heartbeat_secs: self.heartbeat_ms / 1000,
