@@ -33,8 +33,9 @@ export const exchangeName = (name) => (name === '' ? 'amq.default' : name);
 
 /** A query from a list of pairs or an object; what is empty is left out. */
 export function query(fields) {
-  const pairs = (Array.isArray(fields) ? fields : Object.entries(fields))
-    .filter(([, value]) => value !== undefined && value !== null && value !== '');
+  const pairs = (Array.isArray(fields) ? fields : Object.entries(fields)).filter(
+    ([, value]) => value !== undefined && value !== null && value !== '',
+  );
   const text = new URLSearchParams(pairs).toString();
   return text ? `?${text}` : '';
 }
@@ -47,7 +48,11 @@ export async function ask(method, target, body, signal) {
   let text;
   try {
     answer = await fetch(`api${target}`, {
-      method, headers, signal, credentials: 'same-origin', cache: 'no-store',
+      method,
+      headers,
+      signal,
+      credentials: 'same-origin',
+      cache: 'no-store',
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     text = await answer.text();
@@ -79,8 +84,10 @@ function sentence(status, text) {
   let reason = text;
   try {
     const parsed = JSON.parse(text);
-    reason = typeof parsed.reason === 'string' ? parsed.reason
-      : JSON.stringify(parsed.reason ?? parsed.error ?? parsed);
+    reason =
+      typeof parsed.reason === 'string'
+        ? parsed.reason
+        : JSON.stringify(parsed.reason ?? parsed.error ?? parsed);
   } catch {
     // Not JSON: the text itself is the reason.
   }

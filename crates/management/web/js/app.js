@@ -22,11 +22,15 @@ const app = {
   vhosts: [],
   menuOpen: false,
   doorState: { busy: false, failure: '' },
-  poller: new Poller(() => app.draw(), () => settings.interval),
+  poller: new Poller(
+    () => app.draw(),
+    () => settings.interval,
+  ),
 
   overview: () => app.poller.entries.get('overview')?.data,
   nodes: () => app.poller.entries.get('nodes')?.data,
-  readAt: () => Math.max(0, ...[...app.poller.entries.values()].map((entry) => entry.at ?? 0)) || NaN,
+  readAt: () =>
+    Math.max(0, ...[...app.poller.entries.values()].map((entry) => entry.at ?? 0)) || NaN,
 
   may(tag) {
     const tags = app.user?.tags ?? [];
@@ -106,7 +110,7 @@ const app = {
   reads() {
     const context = app.context;
     const wanted = { overview: OVERVIEW };
-    if (app.may('monitoring')) wanted.nodes = '/nodes';
+    if (app.may('monitoring')) wanted.nodes = '/nodes?node_stats_age=600&node_stats_incr=5';
     for (const [name, target] of Object.entries(context.page.reads?.(context) ?? {})) {
       wanted[`${context.place}\n${name}`] = target;
     }
@@ -121,8 +125,13 @@ const app = {
       app.asked = false;
       const root = document.getElementById('app');
       if (!app.user || !app.context) render(root, app.starting ? '' : login(app));
-      else render(root, shell(app, h('div', { key: app.context.place }, app.context.page.draw(app.context))));
-      document.title = app.context ? `${app.context.page.title(app.context)} · Leveret` : 'Leveret';
+      else
+        render(
+          root,
+          shell(app, h('div', { key: app.context.place }, app.context.page.draw(app.context))),
+        );
+      const title = app.context?.page.title(app.context);
+      document.title = title ? `${title} · Leveret` : 'Leveret';
     });
   },
 };
@@ -131,7 +140,13 @@ const app = {
 function newContext(place, address) {
   const page = pageOf(address);
   const context = {
-    app, place, page, parts: address.parts, fields: address.fields, state: {}, history: new History(),
+    app,
+    place,
+    page,
+    parts: address.parts,
+    fields: address.fields,
+    state: {},
+    history: new History(),
     /** Whether this page is still the one that is shown. */
     alive: () => app.context === context,
     /** What was read under a name: `{data, error, at, stale}`. */

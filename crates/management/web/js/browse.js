@@ -46,10 +46,19 @@ export class Browse {
       const conditions = this.where.conditions();
       let cursor = from;
       let found = 0;
-      do { // a page of a filtered queue may be empty though more follow
-        const answer = await get(path('leveret', 'queues', this.vhost, this.queue, 'messages') + query([
-          ['from', cursor], ['count', PAGE], ['encoding', 'auto'], ['truncate', 65536],
-          ...conditions.map((condition) => ['where', condition])]), control.signal);
+      do {
+        // a page of a filtered queue may be empty though more follow
+        const answer = await get(
+          path('leveret', 'queues', this.vhost, this.queue, 'messages') +
+            query([
+              ['from', cursor],
+              ['count', PAGE],
+              ['encoding', 'auto'],
+              ['truncate', 65536],
+              ...conditions.map((condition) => ['where', condition]),
+            ]),
+          control.signal,
+        );
         this.messages.push(...answer.messages);
         found += answer.messages.length;
         cursor = answer.next;
@@ -81,59 +90,113 @@ export class Browse {
 
   draw({ verbs = ['redrive', 'move', 'delete'], none }) {
     if (!this.started) this.start();
-    return h('div', { class: 'stack' },
-      h('div', { class: 'card' }, this.where.draw(this.changed, () => this.start())),
+    return h(
+      'div',
+      { class: 'stack' },
+      this.where.draw(this.changed, () => this.start()),
       this.tools(verbs),
       this.failure && h('p', { class: 'note bad', role: 'alert' }, this.failure),
-      this.oldest && h('p', { class: 'soft small' },
-        `The page holds ${count(KEPT)} messages; the first ones read have left it.`),
-      h('ul', { class: 'stack' }, this.messages.map((message) => this.line(message))),
-      !this.messages.length && !this.busy && !this.failure && (this.where.conditions().length
-        ? empty('No message matches', 'Change the conditions, or take one away.') : none),
-      h('div', { class: 'row' },
-        this.next !== null && h('button', { type: 'button', disabled: this.busy, onclick: () => this.more() },
-          this.busy ? 'Reading…' : `Show ${PAGE} more`),
-        this.busy && h('span', { class: 'soft', role: 'status' }, 'Searching…')));
+      this.oldest &&
+        h(
+          'p',
+          { class: 'soft small' },
+          `The page holds ${count(KEPT)} messages; the first ones read have left it.`,
+        ),
+      h(
+        'ul',
+        { class: 'messages' },
+        this.messages.map((message) => this.line(message)),
+      ),
+      !this.messages.length &&
+        !this.busy &&
+        !this.failure &&
+        (this.where.conditions().length
+          ? empty('No message matches', 'Change the conditions, or take one away.')
+          : none),
+      h(
+        'div',
+        { class: 'row' },
+        this.next !== null &&
+          h(
+            'button',
+            { type: 'button', disabled: this.busy, onclick: () => this.more() },
+            this.busy ? 'Reading…' : `Show ${PAGE} more`,
+          ),
+        this.busy && h('span', { class: 'soft', role: 'status' }, 'Searching…'),
+      ),
+    );
   }
 
   line(message) {
     const { position } = message;
     const picked = this.picked.has(position);
     return messageLine(message, {
-      label: position, picked, open: this.opened.has(position),
+      label: position,
+      picked,
+      open: this.opened.has(position),
       onOpen: () => {
         if (!this.opened.delete(position)) this.opened.add(position);
         this.changed();
       },
       choice: h('input', {
-        type: 'checkbox', checked: picked, 'aria-label': `Select message ${position}`,
+        type: 'checkbox',
+        checked: picked,
+        'aria-label': `Select message ${position}`,
         onchange: (event) => this.pick(position, event.target.checked),
       }),
     });
   }
 
   tools(verbs) {
-    const all = this.messages.length > 0 && this.messages.every((one) => this.picked.has(one.position));
-    const about = this.picked.size ? `${count(this.picked.size)} selected`
-      : this.where.conditions().length ? 'all that match' : 'all';
+    const all =
+      this.messages.length > 0 && this.messages.every((one) => this.picked.has(one.position));
+    const about = this.picked.size
+      ? `${count(this.picked.size)} selected`
+      : this.where.conditions().length
+        ? 'all that match'
+        : 'all';
     const word = { redrive: 'Redrive', move: 'Move', delete: 'Delete' };
-    return h('div', { class: 'tools' },
-      h('label', { class: 'check' }, h('input', {
-        type: 'checkbox', checked: all, disabled: !this.messages.length,
-        onchange: (event) => {
-          this.picked = new Set(event.target.checked ? this.messages.map((one) => one.position) : []);
-          this.changed();
-        },
-      }), 'Select what is shown'),
-      h('span', { class: 'soft' }, `${count(this.messages.length)} shown${this.next === null ? '' : ', more follow'}`),
+    return h(
+      'div',
+      { class: 'tools' },
+      h(
+        'label',
+        { class: 'check' },
+        h('input', {
+          type: 'checkbox',
+          checked: all,
+          disabled: !this.messages.length,
+          onchange: (event) => {
+            this.picked = new Set(
+              event.target.checked ? this.messages.map((one) => one.position) : [],
+            );
+            this.changed();
+          },
+        }),
+        'Select what is shown',
+      ),
+      h(
+        'span',
+        { class: 'soft' },
+        `${count(this.messages.length)} shown${this.next === null ? '' : ', more follow'}`,
+      ),
       h('span', { class: 'room' }),
       h('button', { type: 'button', onclick: () => this.start() }, 'Read anew'),
-      verbs.map((verb) => h('button', {
-        key: verb, type: 'button', class: verb === 'delete' ? 'danger' : undefined,
-        disabled: !this.messages.length,
-        onclick: async () => {
-          if (await change(verb, this.vhost, this.queue, this.selection())) this.start();
-        },
-      }, `${word[verb]} ${about}…`)));
+      verbs.map((verb) =>
+        h(
+          'button',
+          {
+            key: verb,
+            type: 'button',
+            class: verb === 'delete' ? 'danger' : undefined,
+            disabled: !this.messages.length,
+            onclick: async () => {
+              if (await change(verb, this.vhost, this.queue, this.selection())) this.start();
+            },
+          },
+          `${word[verb]} ${about}…`,
+        ),
+      ),
+    );
   }
 }

@@ -25,7 +25,7 @@ export class Chart {
     this.watch.observe(element);
   }
 
-  /** `{label, series: [{name, colour 1-6, points: [[ms, value]]}], format, area}`. */
+  /** `{label, series: [{name, colour 1-6, points: [[ms, value]]}], format, area, base}`. */
   update(data) {
     this.data = data;
     this.draw();
@@ -41,35 +41,58 @@ export class Chart {
     const times = series.flatMap((one) => one.points.map((point) => point[0]));
     const from = Math.min(...times);
     const until = Math.max(...times);
-    const top = ceiling(Math.max(0, ...shown.flatMap((one) => one.points.map((p) => p[1]))));
+    const top = ceiling(greatest(shown), this.data.base);
     const scale = {
-      from, until, top,
-      x: (t) => PAD.left + ((t - from) / Math.max(1, until - from)) * (this.width - PAD.left - PAD.right),
+      from,
+      until,
+      top,
+      x: (t) =>
+        PAD.left + ((t - from) / Math.max(1, until - from)) * (this.width - PAD.left - PAD.right),
       y: (v) => HEIGHT - PAD.bottom - (v / top) * (HEIGHT - PAD.top - PAD.bottom),
     };
     const known = times.length > 1 && until > from;
-    render(this.element,
-      h('svg', {
-        viewBox: `0 0 ${this.width} ${HEIGHT}`, height: String(HEIGHT), role: 'img',
-        'aria-label': summary(label, series, format),
-        onpointermove: (event) => this.point(event, scale), onpointerleave: () => this.leave(),
-      },
-      this.grid(scale, format, known),
-      known ? shown.map((one) => this.line(one, scale))
-        : h('text', { x: this.width / 2, y: HEIGHT / 2, 'text-anchor': 'middle' },
-          'Waiting for a second reading'),
-      known && this.cross(shown, scale)),
-      this.legend(series, format));
+    render(
+      this.element,
+      h(
+        'svg',
+        {
+          viewBox: `0 0 ${this.width} ${HEIGHT}`,
+          height: String(HEIGHT),
+          role: 'img',
+          'aria-label': summary(label, series, format),
+          onpointermove: (event) => this.point(event, scale),
+          onpointerleave: () => this.leave(),
+        },
+        this.grid(scale, format, known),
+        known
+          ? shown.map((one) => this.line(one, scale))
+          : h(
+              'text',
+              { x: this.width / 2, y: HEIGHT / 2 - 26, 'text-anchor': 'middle' },
+              'Waiting for a second reading',
+            ),
+        known && this.cross(shown, scale),
+      ),
+      this.legend(series, format),
+    );
   }
 
   grid(scale, format, known) {
     const marks = [0, 0.5, 1].map((part) => part * scale.top);
-    const lines = marks.map((mark) => h('g', null,
-      h('line', {
-        class: 'grid', x1: PAD.left, x2: this.width - PAD.right, y1: scale.y(mark),
-        y2: scale.y(mark),
-      }),
-      h('text', { x: PAD.left - 6, y: scale.y(mark) + 3, 'text-anchor': 'end' }, format(mark))));
+    const lines = marks.map((mark) =>
+      h(
+        'g',
+        null,
+        h('line', {
+          class: 'grid',
+          x1: PAD.left,
+          x2: this.width - PAD.right,
+          y1: scale.y(mark),
+          y2: scale.y(mark),
+        }),
+        h('text', { x: PAD.left - 6, y: scale.y(mark) + 3, 'text-anchor': 'end' }, format(mark)),
+      ),
+    );
     if (!known) return lines;
     const steps = this.width > 420 ? 4 : 2;
     const labels = [];
@@ -83,41 +106,69 @@ export class Chart {
 
   line(one, scale) {
     if (!one.points.length) return null;
-    const path = one.points.map(([t, v], at) => (
-      `${at ? 'L' : 'M'}${scale.x(t).toFixed(1)} ${scale.y(v).toFixed(1)}`)).join('');
+    const path = one.points
+      .map(([t, v], at) => `${at ? 'L' : 'M'}${scale.x(t).toFixed(1)} ${scale.y(v).toFixed(1)}`)
+      .join('');
     const [first, last] = [one.points[0], one.points[one.points.length - 1]];
     const floor = scale.y(0).toFixed(1);
-    const area = `${path}L${scale.x(last[0]).toFixed(1)} ${floor}`
-      + `L${scale.x(first[0]).toFixed(1)} ${floor}Z`;
-    return h('g', { key: one.name, class: `c${one.colour}` },
+    const area =
+      `${path}L${scale.x(last[0]).toFixed(1)} ${floor}` +
+      `L${scale.x(first[0]).toFixed(1)} ${floor}Z`;
+    return h(
+      'g',
+      { key: one.name, class: `c${one.colour}` },
       this.data.area && h('path', { class: 'fill', d: area }),
-      h('path', { class: 'stroke', d: path }));
+      h('path', { class: 'stroke', d: path }),
+    );
   }
 
   cross(shown, scale) {
     if (this.at === null) return null;
     const x = scale.x(Math.min(scale.until, Math.max(scale.from, this.at)));
-    return h('g', { key: 'cross' },
+    return h(
+      'g',
+      { key: 'cross' },
       h('line', { class: 'cross', x1: x, x2: x, y1: PAD.top, y2: HEIGHT - PAD.bottom }),
       shown.map((one) => {
         const point = nearest(one.points, this.at);
-        return point && h('circle', {
-          key: one.name, class: `dot c${one.colour}`, r: '3', cx: scale.x(point[0]),
-          cy: scale.y(point[1]),
-        });
-      }));
+        return (
+          point &&
+          h('circle', {
+            key: one.name,
+            class: `dot c${one.colour}`,
+            r: '3',
+            cx: scale.x(point[0]),
+            cy: scale.y(point[1]),
+          })
+        );
+      }),
+    );
   }
 
   legend(series, format) {
-    return h('div', { class: 'legend' }, series.map((one) => {
-      const last = one.points[one.points.length - 1];
-      const point = this.at === null ? last : nearest(one.points, this.at);
-      return h('button', {
-        key: one.name, type: 'button', class: `c${one.colour}`,
-        'aria-pressed': String(!this.hidden.has(one.name)),
-        title: 'Show or hide', onclick: () => this.toggle(one.name),
-      }, one.name, ' ', h('b', null, point ? format(point[1]) : '–'));
-    }), this.at !== null && h('span', { class: 'soft small' }, ` at ${time(this.at)}`));
+    return h(
+      'div',
+      { class: 'legend' },
+      series.map((one) => {
+        const last = one.points[one.points.length - 1];
+        const point = this.at === null ? last : nearest(one.points, this.at);
+        return h(
+          'button',
+          {
+            key: one.name,
+            type: 'button',
+            class: `c${one.colour}`,
+            'aria-pressed': String(!this.hidden.has(one.name)),
+            title: 'Show or hide',
+            onclick: () => this.toggle(one.name),
+          },
+          one.name,
+          ' ',
+          h('b', null, point ? format(point[1]) : '–'),
+        );
+      }),
+      this.at !== null && h('span', { class: 'soft small' }, ` at ${time(this.at)}`),
+    );
   }
 
   toggle(name) {
@@ -139,11 +190,19 @@ export class Chart {
   }
 }
 
-// A round number not below the greatest value, so that the lines between have round numbers too.
-function ceiling(greatest) {
-  if (!(greatest > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(greatest));
-  return [1, 2, 4, 5, 10].find((step) => step * power >= greatest) * power;
+function greatest(series) {
+  let most = 0;
+  for (const one of series) for (const point of one.points) most = Math.max(most, point[1]);
+  return most;
+}
+
+// A round number not below the greatest value, so that the lines between have round numbers too;
+// sizes (`base` 1024) are round in their own unit.
+function ceiling(most, base) {
+  if (!(most > 0)) return 1;
+  const unit = base ? base ** Math.floor(Math.log(most) / Math.log(base)) : 1;
+  const power = unit * 10 ** Math.floor(Math.log10(most / unit));
+  return [1, 2, 4, 5, 10].find((step) => step * power >= most) * power;
 }
 
 function nearest(points, at) {

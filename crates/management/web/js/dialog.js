@@ -33,14 +33,29 @@ export function open({ title, inside, act, label = 'Save', danger, wide, keep })
       busy = false;
       return redraw();
     };
-    const frame = () => h('form', { onsubmit: submit, novalidate: false },
-      h('header', null, h('h1', { id: 'dialog-title' }, title)),
-      h('div', { class: 'inside' }, inside(redraw),
-        failure && h('p', { class: 'note bad', role: 'alert' }, failure)),
-      h('footer', null,
-        h('button', { type: 'button', onclick: () => dialog.close() }, act ? 'Cancel' : 'Close'),
-        act && h('button', { class: danger ? 'danger main' : 'main', disabled: busy },
-          busy ? 'Working…' : label)));
+    const frame = () =>
+      h(
+        'form',
+        { onsubmit: submit, novalidate: false },
+        h('header', null, h('h1', { id: 'dialog-title' }, title)),
+        h(
+          'div',
+          { class: 'inside' },
+          inside(redraw),
+          failure && h('p', { class: 'note bad', role: 'alert' }, failure),
+        ),
+        h(
+          'footer',
+          null,
+          h('button', { type: 'button', onclick: () => dialog.close() }, act ? 'Cancel' : 'Close'),
+          act &&
+            h(
+              'button',
+              { class: danger ? 'danger main' : 'main', disabled: busy },
+              busy ? 'Working…' : label,
+            ),
+        ),
+      );
     if (wide) dialog.className = 'wide';
     dialog.setAttribute('aria-labelledby', 'dialog-title');
     redraw();
@@ -60,7 +75,10 @@ export function open({ title, inside, act, label = 'Save', danger, wide, keep })
 export async function confirm({ title, body, label, act }) {
   let done = false;
   const said = await open({
-    title, label, danger: true, inside: () => (Array.isArray(body) ? body : h('p', null, body)),
+    title,
+    label,
+    danger: true,
+    inside: () => (Array.isArray(body) ? body : h('p', null, body)),
     act: async (...given) => {
       const text = await act(...given);
       done = true;
@@ -97,9 +115,17 @@ function drawToasts() {
     box.className = 'toasts';
     document.body.append(box);
   }
-  render(box, shown.map((one) => h('div', { key: one.key, class: one.bad ? 'toast bad' : 'toast' },
-    h('span', null, one.text),
-    h('button', { class: 'plain', 'aria-label': 'Dismiss', onclick: () => drop(one) }, '×'))));
+  render(
+    box,
+    shown.map((one) =>
+      h(
+        'div',
+        { key: one.key, class: one.bad ? 'toast bad' : 'toast' },
+        h('span', null, one.text),
+        h('button', { class: 'plain', 'aria-label': 'Dismiss', onclick: () => drop(one) }, '×'),
+      ),
+    ),
+  );
 }
 
 /** Runs something that a button asked for; says what came of it. Gives whether it went well. */

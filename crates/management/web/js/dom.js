@@ -8,7 +8,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 const PROPERTIES = new Set(['value', 'checked', 'disabled', 'selected', 'indeterminate', 'open']);
 const INTERNAL = new Set(['key', 'mount', 'style']);
 
-/** Describes an element. A child is a text, a number, a description, a list of these, or nothing. */
+/** Describes an element. A child is a text, a description, a list of these, or nothing. */
 export function h(tag, props, ...children) {
   return { tag, props: props ?? {}, key: props?.key, children: flatten(children, []) };
 }
@@ -78,7 +78,8 @@ function create(description, svg) {
     return;
   }
   const inside = svg || description.tag === 'svg';
-  const element = inside ? document.createElementNS(SVG, description.tag)
+  const element = inside
+    ? document.createElementNS(SVG, description.tag)
     : document.createElement(description.tag);
   description.element = element;
   if (description.Kind) {

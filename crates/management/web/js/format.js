@@ -1,8 +1,12 @@
 /** Owns how numbers, sizes, times and AMQP values are written for a person. */
 
 const whole = new Intl.NumberFormat('en');
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' });
+const calendar = new Intl.DateTimeFormat(undefined, {
+  dateStyle: 'medium',
+  timeStyle: 'medium',
+  hourCycle: 'h23',
+});
 
 /** A count with thousands set apart; a dash if it is not known. */
 export function count(value) {
@@ -17,7 +21,11 @@ export function counted(value, noun, plural = `${noun}s`) {
 /** A count in few characters: 950, 12.3k, 4.56M. */
 export function brief(value) {
   if (!Number.isFinite(value)) return '–';
-  for (const [unit, letter] of [[1e9, 'G'], [1e6, 'M'], [1e3, 'k']]) {
+  for (const [unit, letter] of [
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ]) {
     if (Math.abs(value) >= unit * 10 || (unit > 1e3 && Math.abs(value) >= unit)) {
       return `${trim(value / unit)}${letter}`;
     }
@@ -55,7 +63,8 @@ export function span(ms) {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  if (seconds < 86400)
+    return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 

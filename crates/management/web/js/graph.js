@@ -15,12 +15,19 @@ export function graph(name, incoming, outgoing, { sides = 'both' } = {}) {
   const right = sides === 'left' ? null : ends(outgoing, 'destination');
   const rows = Math.max(left?.shown.length ?? 0, right?.shown.length ?? 0, 1);
   const plan = left && right ? 'plan' : left ? 'plan left' : 'plan right';
-  return h('div', { class: 'graph', tabindex: '0', role: 'group', 'aria-label': 'Picture of bindings' },
-    h('div', { class: plan },
+  return h(
+    'div',
+    { class: 'graph', tabindex: '0', role: 'group', 'aria-label': 'Picture of bindings' },
+    h(
+      'div',
+      { class: plan },
       left && [column(left, 'Nothing is bound to it'), lines(left.shown.length, rows, false)],
       h('div', { class: 'hub name' }, exchangeLabel(name)),
-      right && [lines(right.shown.length, rows, true), column(right, 'Nothing is bound')]),
-    more(left, 'sources'), more(right, 'destinations'));
+      right && [lines(right.shown.length, rows, true), column(right, 'Nothing is bound')],
+    ),
+    more(left, 'sources'),
+    more(right, 'destinations'),
+  );
 }
 
 function ends(bindings, side) {
@@ -28,8 +35,13 @@ function ends(bindings, side) {
   for (const binding of bindings) {
     const kind = side === 'source' ? 'exchange' : binding.destination_type;
     const key = `${kind} ${binding[side]}`;
-    const group = groups.get(key)
-      ?? { key, kind, name: binding[side], vhost: binding.vhost, keys: [] };
+    const group = groups.get(key) ?? {
+      key,
+      kind,
+      name: binding[side],
+      vhost: binding.vhost,
+      keys: [],
+    };
     group.keys.push(describe(binding));
     groups.set(key, group);
   }
@@ -39,7 +51,8 @@ function ends(bindings, side) {
 
 function describe(binding) {
   const table = Object.keys(binding.arguments ?? {}).length
-    ? ` ${JSON.stringify(binding.arguments)}` : '';
+    ? ` ${JSON.stringify(binding.arguments)}`
+    : '';
   return `${binding.routing_key || (table ? '' : '(any or empty key)')}${table}`.trim();
 }
 
@@ -47,14 +60,27 @@ function column(side, none) {
   if (!side.shown.length) {
     return h('div', { class: 'end' }, h('span', { class: 'soft' }, none));
   }
-  return h('div', null, side.shown.map((group) => {
-    const keys = group.keys.length > 3 ? `${group.keys.slice(0, 3).join('  ')} + ${group.keys.length - 3}`
-      : group.keys.join('  ');
-    const page = group.kind === 'queue' ? 'queues' : 'exchanges';
-    return h('div', { class: `end ${group.kind}`, key: group.key },
-      h('a', { href: link(page, [group.vhost, group.name]), title: `${group.kind}: ${group.name}` },
-        h('b', { class: 'name' }, exchangeLabel(group.name)), h('small', null, keys)));
-  }));
+  return h(
+    'div',
+    null,
+    side.shown.map((group) => {
+      const keys =
+        group.keys.length > 3
+          ? `${group.keys.slice(0, 3).join('  ')} + ${group.keys.length - 3}`
+          : group.keys.join('  ');
+      const page = group.kind === 'queue' ? 'queues' : 'exchanges';
+      return h(
+        'div',
+        { class: `end ${group.kind}`, key: group.key },
+        h(
+          'a',
+          { href: link(page, [group.vhost, group.name]), title: `${group.kind}: ${group.name}` },
+          h('b', { class: 'name' }, exchangeLabel(group.name)),
+          h('small', null, keys),
+        ),
+      );
+    }),
+  );
 }
 
 // Both ends of a line are at heights that are known, as every row is as high as the next.
@@ -65,17 +91,32 @@ function lines(number, rows, outwards) {
   const paths = [];
   for (let row = 0; row < number; row += 1) {
     const y = from + row * ROW + ROW / 2;
-    paths.push(h('path', {
-      d: outwards ? `M0 ${middle}C50 ${middle} 50 ${y} 100 ${y}` : `M0 ${y}C50 ${y} 50 ${middle} 100 ${middle}`,
-    }));
+    paths.push(
+      h('path', {
+        d: outwards
+          ? `M0 ${middle}C50 ${middle} 50 ${y} 100 ${y}`
+          : `M0 ${y}C50 ${y} 50 ${middle} 100 ${middle}`,
+      }),
+    );
   }
-  return h('svg', {
-    viewBox: `0 0 100 ${height}`, height: String(height), preserveAspectRatio: 'none',
-    'aria-hidden': 'true',
-  }, paths);
+  return h(
+    'svg',
+    {
+      viewBox: `0 0 100 ${height}`,
+      height: String(height),
+      preserveAspectRatio: 'none',
+      'aria-hidden': 'true',
+    },
+    paths,
+  );
 }
 
 function more(side, what) {
-  return side?.hidden ? h('p', { class: 'soft small' },
-    `${count(side.hidden)} more ${what} are not drawn; the table has them all.`) : null;
+  return side?.hidden
+    ? h(
+        'p',
+        { class: 'soft small' },
+        `${count(side.hidden)} more ${what} are not drawn; the table has them all.`,
+      )
+    : null;
 }

@@ -8,10 +8,16 @@ import { open } from './dialog.js';
 import { go, link } from './router.js';
 
 const PAGES = {
-  o: ['overview', 'Overview'], q: ['queues', 'Queues'], e: ['exchanges', 'Exchanges'],
-  c: ['connections', 'Connections'], h: ['channels', 'Channels'],
-  d: ['dead-letters', 'Dead letters'], p: ['policies', 'Policies'],
-  v: ['vhosts', 'Virtual hosts'], u: ['users', 'Users'], f: ['definitions', 'Definitions'],
+  o: ['overview', 'Overview'],
+  q: ['queues', 'Queues'],
+  e: ['exchanges', 'Exchanges'],
+  c: ['connections', 'Connections'],
+  h: ['channels', 'Channels'],
+  d: ['dead-letters', 'Dead letters'],
+  p: ['policies', 'Policies'],
+  v: ['vhosts', 'Virtual hosts'],
+  u: ['users', 'Users'],
+  f: ['definitions', 'Definitions'],
   l: ['logs', 'Log'],
 };
 
@@ -52,8 +58,11 @@ function press(event, refresh) {
   else if (event.key === 'r') refresh();
   else if (event.key === 'n') document.querySelector('main [data-new]')?.click();
   else if (event.key === 'j' || event.key === 'k' || event.key === 'ArrowDown') {
-    if (!document.activeElement || document.activeElement === document.body
-      || document.activeElement.tagName === 'MAIN') {
+    if (
+      !document.activeElement ||
+      document.activeElement === document.body ||
+      document.activeElement.tagName === 'MAIN'
+    ) {
       const row = document.querySelector('main tbody tr[tabindex]');
       if (row) {
         event.preventDefault();
@@ -66,16 +75,29 @@ function press(event, refresh) {
 /** Shows which keys do what. */
 export function showKeys() {
   const line = (keys, text) => [
-    h('span', null, keys.map((key) => [h('kbd', null, key), ' '])), h('span', null, text)];
+    h(
+      'span',
+      null,
+      keys.map((key) => [h('kbd', null, key), ' ']),
+    ),
+    h('span', null, text),
+  ];
   open({
     title: 'Keys',
-    inside: () => h('div', { class: 'keys' },
-      line(['/'], 'go to the filter'), line(['n'], 'add a new one'),
-      line(['r'], 'read the page anew'),
-      line(['↓', '↑'], 'walk through a table (also j and k)'),
-      line(['Home', 'End'], 'its first and last row'),
-      line(['Enter'], 'open the row'), line(['Space'], 'select the row'),
-      line(['Esc'], 'close, or leave a field'), line(['?'], 'show these keys'),
-      Object.entries(PAGES).map(([key, [, label]]) => line(['g', key], label))),
+    inside: () =>
+      h(
+        'div',
+        { class: 'keys' },
+        line(['/'], 'go to the filter'),
+        line(['n'], 'add a new one'),
+        line(['r'], 'read the page anew'),
+        line(['↓', '↑'], 'walk through a table (also j and k)'),
+        line(['Home', 'End'], 'its first and last row'),
+        line(['Enter'], 'open the row'),
+        line(['Space'], 'select the row'),
+        line(['Esc'], 'close, or leave a field'),
+        line(['?'], 'show these keys'),
+        Object.entries(PAGES).map(([key, [, label]]) => line(['g', key], label)),
+      ),
   });
 }

@@ -10,7 +10,10 @@ export function login(app) {
     const said = new FormData(form);
     app.door({ busy: true, failure: '' });
     try {
-      await post('/leveret/session', { username: said.get('username'), password: said.get('password') });
+      await post('/leveret/session', {
+        username: said.get('username'),
+        password: said.get('password'),
+      });
       form.reset();
       await app.enter();
     } catch (error) {
@@ -19,16 +22,49 @@ export function login(app) {
     }
   };
   const { busy, failure } = app.doorState;
-  return h('main', { class: 'door', key: 'door' }, h('form', { onsubmit: submit },
-    h('div', { class: 'row' }, h('img', { src: 'img/leveret.svg', alt: '' }),
-      h('div', null, h('h1', null, 'Leveret'), h('p', { class: 'soft' }, 'Sign in to your broker'))),
-    h('label', { class: 'field' }, h('span', null, 'User name'), h('input', {
-      name: 'username', autocomplete: 'username', required: true, autofocus: true,
-      autocapitalize: 'none', spellcheck: 'false', mount: (element) => element.focus(),
-    })),
-    h('label', { class: 'field' }, h('span', null, 'Password'), h('input', {
-      name: 'password', type: 'password', autocomplete: 'current-password',
-    })),
-    failure && h('p', { class: 'note bad', role: 'alert' }, failure),
-    h('button', { class: 'main', disabled: busy }, busy ? 'Signing in…' : 'Sign in')));
+  return h(
+    'main',
+    { class: 'door', key: 'door' },
+    h(
+      'form',
+      { onsubmit: submit },
+      h(
+        'div',
+        { class: 'row' },
+        h('img', { src: 'img/leveret.svg', alt: '' }),
+        h(
+          'div',
+          null,
+          h('h1', null, 'Leveret'),
+          h('p', { class: 'soft' }, 'Sign in to your broker'),
+        ),
+      ),
+      h(
+        'label',
+        { class: 'field' },
+        h('span', null, 'User name'),
+        h('input', {
+          name: 'username',
+          autocomplete: 'username',
+          required: true,
+          autofocus: true,
+          autocapitalize: 'none',
+          spellcheck: 'false',
+          mount: (element) => element.focus(),
+        }),
+      ),
+      h(
+        'label',
+        { class: 'field' },
+        h('span', null, 'Password'),
+        h('input', {
+          name: 'password',
+          type: 'password',
+          autocomplete: 'current-password',
+        }),
+      ),
+      failure && h('p', { class: 'note bad', role: 'alert' }, failure),
+      h('button', { class: 'main', disabled: busy }, busy ? 'Signing in…' : 'Sign in'),
+    ),
+  );
 }

@@ -14,19 +14,32 @@ export const headersOf = (message) => message.properties?.headers ?? {};
 export function messageLine(message, { picked, open, onOpen, choice, label, note }) {
   const headers = headersOf(message);
   const reason = headers['x-first-death-reason'];
-  return h('li', { class: picked ? 'message picked' : 'message', key: String(label) },
-    h('div', { class: 'line' }, choice,
-      h('button', {
-        type: 'button', class: 'plain opener', 'aria-expanded': String(open), onclick: onOpen,
-      },
-      h('span', { class: 'place' }, String(label)),
-      h('span', { class: 'key cut name' }, message.routing_key || h('i', null, 'empty key')),
-      h('span', { class: 'preview cut name' }, preview(message))),
+  return h(
+    'li',
+    { class: picked ? 'message picked' : 'message', key: String(label) },
+    h(
+      'div',
+      { class: 'line' },
+      choice,
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'plain opener',
+          'aria-expanded': String(open),
+          onclick: onOpen,
+        },
+        h('span', { class: 'place' }, String(label)),
+        h('span', { class: 'key cut name' }, message.routing_key || h('i', null, 'empty key')),
+        h('span', { class: 'preview cut name' }, preview(message)),
+      ),
       reason && chip(reason, 'warn', REASONS[reason]),
       message.redelivered && chip('redelivered'),
       note,
-      h('span', { class: 'soft small' }, bytes(message.payload_bytes))),
-    open && detail(message));
+      h('span', { class: 'soft small' }, bytes(message.payload_bytes)),
+    ),
+    open && detail(message),
+  );
 }
 
 function preview(message) {
@@ -35,10 +48,16 @@ function preview(message) {
 }
 
 function detail(message) {
-  const properties = Object.entries(message.properties ?? {}).filter(([name]) => name !== 'headers');
+  const properties = Object.entries(message.properties ?? {}).filter(
+    ([name]) => name !== 'headers',
+  );
   const { 'x-death': deaths, ...headers } = headersOf(message);
-  return h('div', { class: 'detail' },
-    h('div', { class: 'stack' },
+  return h(
+    'div',
+    { class: 'detail' },
+    h(
+      'div',
+      { class: 'stack' },
       facts([
         ['Exchange', message.exchange || h('span', { class: 'soft' }, '(default exchange)')],
         ['Routing key', message.routing_key],
@@ -46,9 +65,12 @@ function detail(message) {
         ['Due', message.due_at ? date(message.due_at) : null],
         ...properties.map(([name, what]) => [name, property(name, what)]),
       ]),
-      Object.keys(headers).length > 0 && h('div', null, h('h3', null, 'Headers'), amqpTable(headers)),
-      Array.isArray(deaths) && deathList(deaths)),
-    payload(message));
+      Object.keys(headers).length > 0 &&
+        h('div', null, h('h3', null, 'Headers'), amqpTable(headers)),
+      Array.isArray(deaths) && deathList(deaths),
+    ),
+    payload(message),
+  );
 }
 
 function property(name, what) {
@@ -58,26 +80,57 @@ function property(name, what) {
 }
 
 function deathList(deaths) {
-  return h('div', null, h('h3', null, 'Dead-lettered'), h('ol', null, deaths.map((death) => h('li', null,
-    chip(String(death.reason), 'warn', REASONS[death.reason]), ' ',
-    `${death.count ?? 1}× from `, h('b', { class: 'name' }, String(death.queue)),
-    h('span', { class: 'soft' }, death.time ? ` · ${date(death.time * 1000)}` : '')))));
+  return h(
+    'div',
+    null,
+    h('h3', null, 'Dead-lettered'),
+    h(
+      'ol',
+      null,
+      deaths.map((death) =>
+        h(
+          'li',
+          null,
+          chip(String(death.reason), 'warn', REASONS[death.reason]),
+          ' ',
+          `${death.count ?? 1}× from `,
+          h('b', { class: 'name' }, String(death.queue)),
+          h('span', { class: 'soft' }, death.time ? ` · ${date(death.time * 1000)}` : ''),
+        ),
+      ),
+    ),
+  );
 }
 
 function payload(message) {
   const text = readable(message);
   const cut = message.payload_bytes > 0 && text.cut;
-  return h('div', { class: 'stack' },
-    h('div', { class: 'row' }, h('h3', null, `Payload, ${bytes(message.payload_bytes)}`),
-      h('span', { class: 'soft small' }, text.kind), h('span', { class: 'room' }),
-      h('button', {
-        type: 'button', class: 'plain small', onclick: () => attempt(async () => {
-          await navigator.clipboard.writeText(message.payload);
-          return 'The payload is in the clipboard.';
-        }),
-      }, 'Copy')),
+  return h(
+    'div',
+    { class: 'stack' },
+    h(
+      'div',
+      { class: 'row' },
+      h('h3', null, `Payload, ${bytes(message.payload_bytes)}`),
+      h('span', { class: 'soft small' }, text.kind),
+      h('span', { class: 'room' }),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'plain small',
+          onclick: () =>
+            attempt(async () => {
+              await navigator.clipboard.writeText(message.payload);
+              return 'The payload is in the clipboard.';
+            }),
+        },
+        'Copy',
+      ),
+    ),
     h('pre', { class: 'payload name', tabindex: '0', dir: 'auto' }, text.text),
-    cut && h('p', { class: 'soft small' }, 'Only its beginning is shown.'));
+    cut && h('p', { class: 'soft small' }, 'Only its beginning is shown.'),
+  );
 }
 
 function readable(message) {

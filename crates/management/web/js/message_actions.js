@@ -12,21 +12,31 @@ import { count, counted } from './format.js';
 const WORDS = {
   delete: ['Delete messages', 'Delete', 'will be deleted for good', 'deleted'],
   move: ['Move messages', 'Move', 'will be taken out of this queue and put elsewhere', 'moved'],
-  redrive: ['Redrive messages', 'Redrive',
-    'will go back to the queue that each one was dead-lettered from', 'redriven'],
+  redrive: [
+    'Redrive messages',
+    'Redrive',
+    'will go back to the queue that each one was dead-lettered from',
+    'redriven',
+  ],
 };
 const STEP = 1000;
 
-/** Asks, and does it. `selection` is `{positions}` or `{where}`. Gives whether anything was done. */
+/** Asks, and does it. `selection` is `{positions}` or `{where}`. Gives whether it was done. */
 export async function change(verb, vhost, queue, selection) {
   const [title, label, meaning, done] = WORDS[verb];
   const target = path('leveret', 'queues', vhost, queue, 'messages', verb);
   const state = { matched: null, failure: '', progress: null, stop: null };
   const result = await open({
-    title: `${title} of “${queue}”`, label, danger: verb === 'delete',
+    title: `${title} of “${queue}”`,
+    label,
+    danger: verb === 'delete',
     inside: (redraw) => {
       if (state.matched === null && !state.asked) look(target, selection, verb, state, redraw);
-      return [summary(state, meaning, selection), verb === 'move' && destination(state, redraw), pace(state)];
+      return [
+        summary(state, meaning, selection),
+        verb === 'move' && destination(state, redraw),
+        pace(state),
+      ];
     },
     act: async (form, redraw) => {
       const body = { ...selection, ...wanted(form, verb) };
@@ -42,7 +52,9 @@ export async function change(verb, vhost, queue, selection) {
   state.stop?.abort();
   if (!result) return Boolean(state.progress);
   const number = verb === 'delete' ? result.deleted : result.moved;
-  const refused = result.refused ? ` ${counted(result.refused, 'message')} could not be and stayed.` : '';
+  const refused = result.refused
+    ? ` ${counted(result.refused, 'message')} could not be and stayed.`
+    : '';
   toast(`${counted(number, 'message')} ${done}.${refused}`, result.refused > 0 && !number);
   return true;
 }
@@ -69,45 +81,93 @@ async function look(target, selection, verb, state, redraw) {
 function summary(state, meaning, selection) {
   if (state.progress) {
     const { seen, all } = state.progress;
-    return h('div', null, h('p', null, `${count(seen)} of ${count(all)}`),
-      h('progress', { max: String(Math.max(1, all)), value: seen }));
+    return h(
+      'div',
+      null,
+      h('p', null, `${count(seen)} of ${count(all)}`),
+      h('progress', { max: String(Math.max(1, all)), value: seen }),
+    );
   }
-  if (state.failure) return h('p', { class: 'note bad' }, `They could not be counted: ${state.failure}`);
+  if (state.failure)
+    return h('p', { class: 'note bad' }, `They could not be counted: ${state.failure}`);
   if (state.matched === null) return h('p', null, 'Counting what matches…');
-  const how = selection.positions ? 'that you selected' : selection.where.length
-    ? `where ${selection.where.join(' and ')}` : 'of this queue that are ready';
+  const how = selection.positions
+    ? 'that you selected'
+    : selection.where.length
+      ? `where ${selection.where.join(' and ')}`
+      : 'of this queue that are ready';
   return h('p', null, h('b', null, counted(state.matched, 'message')), ` ${how} ${meaning}.`);
 }
 
 function destination(state, redraw) {
   const kind = state.kind ?? 'queue';
-  return h('div', { class: 'form two' },
-    field('To', choice('kind', [['queue', 'a queue'], ['exchange', 'an exchange']], kind, {
-      onchange: (event) => {
-        state.kind = event.target.value;
-        redraw();
-      },
-    })),
+  return h(
+    'div',
+    { class: 'form two' },
+    field(
+      'To',
+      choice(
+        'kind',
+        [
+          ['queue', 'a queue'],
+          ['exchange', 'an exchange'],
+        ],
+        kind,
+        {
+          onchange: (event) => {
+            state.kind = event.target.value;
+            redraw();
+          },
+        },
+      ),
+    ),
     field('Its name', h('input', { name: 'to', required: kind === 'queue', 'data-first': true })),
-    kind === 'exchange' && field('Routing key', h('input', { name: 'key' }), 'Empty: each keeps its own'));
+    kind === 'exchange' &&
+      field('Routing key', h('input', { name: 'key' }), 'Empty: each keeps its own'),
+  );
 }
 
 function pace() {
-  return h('details', null, h('summary', null, 'How many, how fast'), h('div', { class: 'form' },
-    h('div', { class: 'two' },
-      field('At most', h('input', { name: 'limit', type: 'number', min: '1', placeholder: 'all' })),
-      field('Messages a second', h('input', {
-        name: 'rate', type: 'number', min: '1', placeholder: 'as fast as it goes',
-      }))),
-    check('dry', 'Only count (dry run)', false)));
+  return h(
+    'details',
+    null,
+    h('summary', null, 'How many, how fast'),
+    h(
+      'div',
+      { class: 'form' },
+      h(
+        'div',
+        { class: 'two' },
+        field(
+          'At most',
+          h('input', { name: 'limit', type: 'number', min: '1', placeholder: 'all' }),
+        ),
+        field(
+          'Messages a second',
+          h('input', {
+            name: 'rate',
+            type: 'number',
+            min: '1',
+            placeholder: 'as fast as it goes',
+          }),
+        ),
+      ),
+      check('dry', 'Only count (dry run)', false),
+    ),
+  );
 }
 
 function wanted(form, verb) {
   const body = {};
   for (const name of ['limit', 'rate']) if (form.get(name)) body[name] = Number(form.get(name));
   if (verb === 'move') {
-    body.to = form.get('kind') === 'queue' ? { queue: form.get('to') }
-      : { exchange: form.get('to'), ...(form.get('key') ? { routing_key: form.get('key') } : {}) };
+    body.to =
+      form.get('kind') === 'queue'
+        ? { queue: form.get('to') }
+        : {
+            exchange: form.get('to'),
+            ...(form.get('key') ? { routing_key: form.get('key') } : {}),
+          };
   }
   return body;
 }
@@ -124,8 +184,11 @@ async function run(target, body, state, redraw) {
     return { ...total, ...answer };
   }
   while (total.matched < most) {
-    const answer = await post(target,
-      { ...body, from, limit: Math.min(step, most - total.matched) }, state.stop.signal);
+    const answer = await post(
+      target,
+      { ...body, from, limit: Math.min(step, most - total.matched) },
+      state.stop.signal,
+    );
     for (const name of Object.keys(total)) total[name] += answer[name] ?? 0;
     state.progress.seen = total.matched;
     redraw();

@@ -19,10 +19,17 @@ import { logs } from './pages/logs.js';
 import { lost } from './pages/lost.js';
 
 const PAGES = {
-  overview: [overview], queues: [queues, null, queue], exchanges: [exchanges, null, exchange],
-  connections: [connections, connection], channels: [channels, channel],
-  'dead-letters': [deadLetters, null, deadLetterQueue], policies: [policies], vhosts: [vhosts],
-  users: [users, user], definitions: [definitions], logs: [logs],
+  overview: [overview],
+  queues: [queues, null, queue],
+  exchanges: [exchanges, null, exchange],
+  connections: [connections, connection],
+  channels: [channels, channel],
+  'dead-letters': [deadLetters, null, deadLetterQueue],
+  policies: [policies],
+  vhosts: [vhosts],
+  users: [users, user],
+  definitions: [definitions],
+  logs: [logs],
 };
 
 /** The page of an address. */

@@ -4,14 +4,19 @@
  */
 import { h } from './dom.js';
 
-const KINDS = [['text', 'text'], ['number', 'number'], ['boolean', 'boolean'], ['json', 'JSON']];
+const KINDS = [
+  ['text', 'text'],
+  ['number', 'number'],
+  ['boolean', 'boolean'],
+  ['json', 'JSON'],
+];
 let lists = 0;
 
 export class Pairs {
   /** `known` are entries of a vocabulary; `start` is an object of what there is already. */
   constructor(known = [], start = {}) {
     this.known = new Map(known.map((one) => [one[0], one]));
-    this.id = `pairs-${lists += 1}`;
+    this.id = `pairs-${(lists += 1)}`;
     this.rows = [];
     for (const [name, value] of Object.entries(start)) this.add(name, value);
   }
@@ -23,24 +28,49 @@ export class Pairs {
   }
 
   draw(redraw, label = 'Add') {
-    return h('div', { class: 'pairs' },
-      h('datalist', { id: this.id }, [...this.known.values()].map(([name, , meaning]) => (
-        h('option', { value: name }, meaning)))),
+    return h(
+      'div',
+      { class: 'pairs' },
+      h(
+        'datalist',
+        { id: this.id },
+        [...this.known.values()].map(([name, , meaning]) => h('option', { value: name }, meaning)),
+      ),
       this.rows.map((row) => this.row(row, redraw)),
-      h('div', { class: 'row' }, h('button', {
-        type: 'button', onclick: () => {
-          this.add();
-          redraw();
-        },
-      }, label)));
+      h(
+        'div',
+        { class: 'row' },
+        h(
+          'button',
+          {
+            type: 'button',
+            onclick: () => {
+              this.add();
+              redraw();
+            },
+          },
+          label,
+        ),
+      ),
+    );
   }
 
   row(row, redraw) {
     const entry = this.known.get(row.name);
-    const words = Array.isArray(entry?.[1]) ? entry[1] : row.kind === 'boolean' ? ['true', 'false'] : null;
-    return h('div', { class: 'pair', key: row.key, title: entry?.[2] },
+    const words = Array.isArray(entry?.[1])
+      ? entry[1]
+      : row.kind === 'boolean'
+        ? ['true', 'false']
+        : null;
+    return h(
+      'div',
+      { class: 'pair', key: row.key, title: entry?.[2] },
       h('input', {
-        list: this.id, value: row.name, placeholder: 'name', 'aria-label': 'Name', autocomplete: 'off',
+        list: this.id,
+        value: row.name,
+        placeholder: 'name',
+        'aria-label': 'Name',
+        autocomplete: 'off',
         onchange: (event) => {
           row.name = event.target.value.trim();
           const kind = this.known.get(row.name)?.[1];
@@ -50,28 +80,56 @@ export class Pairs {
           redraw();
         },
       }),
-      words ? h('select', {
-        key: 'words', 'aria-label': 'Value', onchange: (event) => { row.text = event.target.value; },
-      }, words.map((word) => h('option', { value: word, selected: word === row.text }, word)))
+      words
+        ? h(
+            'select',
+            {
+              key: 'words',
+              'aria-label': 'Value',
+              onchange: (event) => {
+                row.text = event.target.value;
+              },
+            },
+            words.map((word) => h('option', { value: word, selected: word === row.text }, word)),
+          )
         : h('input', {
-          key: 'value', value: row.text, placeholder: 'value', 'aria-label': `Value of ${row.name}`,
-          inputmode: row.kind === 'number' ? 'numeric' : undefined,
-          oninput: (event) => { row.text = event.target.value; },
-        }),
-      h('select', {
-        'aria-label': 'Kind', onchange: (event) => {
-          row.kind = event.target.value;
-          if (row.kind === 'boolean' && row.text !== 'false') row.text = 'true';
-          redraw();
+            key: 'value',
+            value: row.text,
+            placeholder: 'value',
+            'aria-label': `Value of ${row.name}`,
+            inputmode: row.kind === 'number' ? 'numeric' : undefined,
+            oninput: (event) => {
+              row.text = event.target.value;
+            },
+          }),
+      h(
+        'select',
+        {
+          'aria-label': 'Kind',
+          onchange: (event) => {
+            row.kind = event.target.value;
+            if (row.kind === 'boolean' && row.text !== 'false') row.text = 'true';
+            redraw();
+          },
         },
-      }, KINDS.map(([kind, word]) => h('option', { value: kind, selected: kind === row.kind }, word))),
-      h('button', {
-        type: 'button', class: 'plain', 'aria-label': `Remove ${row.name || 'this line'}`,
-        onclick: () => {
-          this.rows.splice(this.rows.indexOf(row), 1);
-          redraw();
+        KINDS.map(([kind, word]) =>
+          h('option', { value: kind, selected: kind === row.kind }, word),
+        ),
+      ),
+      h(
+        'button',
+        {
+          type: 'button',
+          class: 'plain',
+          'aria-label': `Remove ${row.name || 'this line'}`,
+          onclick: () => {
+            this.rows.splice(this.rows.indexOf(row), 1);
+            redraw();
+          },
         },
-      }, '×'));
+        '×',
+      ),
+    );
   }
 
   /** What was written, as an object. Throws a sentence if a value is not of its kind. */

@@ -17,7 +17,11 @@ export function here() {
   const text = location.hash.replace(/^#\/?/, '');
   const [names, query = ''] = text.split(/\?(.*)/s);
   const [page, ...parts] = names.split('/').map(decode);
-  return { page: page || 'overview', parts, fields: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    page: page || 'overview',
+    parts,
+    fields: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 function decode(part) {

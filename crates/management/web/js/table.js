@@ -15,23 +15,46 @@ import { count } from './format.js';
 export function table({ columns, rows, keyOf, order, onOrder, href, picked, onPick, label }) {
   const heads = columns.map((column) => heading(column, order, onOrder));
   if (onPick) heads.unshift(pickAll(rows, keyOf, picked, onPick));
-  return h('div', { class: 'tablebox fold' },
-    h('table', { 'aria-label': label },
+  return h(
+    'div',
+    { class: 'tablebox fold' },
+    h(
+      'table',
+      { 'aria-label': label },
       h('thead', null, h('tr', null, heads)),
-      h('tbody', { onkeydown: walk },
+      h(
+        'tbody',
+        { onkeydown: walk },
         rows.map((row, at) => {
           const key = keyOf(row);
           const chosen = Boolean(picked?.has(key));
-          return h('tr', {
-            key, tabindex: at === 0 ? '0' : '-1', 'data-href': href?.(row),
-            'aria-selected': onPick ? String(chosen) : undefined, onfocus: roam,
-          },
-          onPick && h('td', { class: 'pick' }, h('input', {
-            type: 'checkbox', checked: chosen, 'aria-label': `Select ${key}`, tabindex: '-1',
-            onchange: (event) => onPick(toggled(picked, key, event.target.checked)),
-          })),
-          columns.map((column) => cell(column, row)));
-        }))));
+          return h(
+            'tr',
+            {
+              key,
+              tabindex: at === 0 ? '0' : '-1',
+              'data-href': href?.(row),
+              'aria-selected': onPick ? String(chosen) : undefined,
+              onfocus: roam,
+            },
+            onPick &&
+              h(
+                'td',
+                { class: 'pick' },
+                h('input', {
+                  type: 'checkbox',
+                  checked: chosen,
+                  'aria-label': `Select ${key}`,
+                  tabindex: '-1',
+                  onchange: (event) => onPick(toggled(picked, key, event.target.checked)),
+                }),
+              ),
+            columns.map((column) => cell(column, row)),
+          );
+        }),
+      ),
+    ),
+  );
 }
 
 function cell(column, row) {
@@ -50,23 +73,34 @@ function toggled(picked, key, on) {
 
 function pickAll(rows, keyOf, picked, onPick) {
   const all = rows.length > 0 && rows.every((row) => picked.has(keyOf(row)));
-  return h('th', { class: 'pick' }, h('input', {
-    type: 'checkbox', checked: all, indeterminate: !all && picked.size > 0,
-    'aria-label': 'Select all that are shown',
-    onchange: (event) => onPick(new Set(event.target.checked ? rows.map(keyOf) : [])),
-  }));
+  return h(
+    'th',
+    { class: 'pick' },
+    h('input', {
+      type: 'checkbox',
+      checked: all,
+      indeterminate: !all && picked.size > 0,
+      'aria-label': 'Select all that are shown',
+      onchange: (event) => onPick(new Set(event.target.checked ? rows.map(keyOf) : [])),
+    }),
+  );
 }
 
 function heading(column, order, onOrder) {
   const by = column.sort;
   const sorted = order && by && order.by === by;
   const turn = sorted ? !order.reverse : Boolean(column.num);
-  return h('th', {
-    scope: 'col', class: column.num ? 'num' : undefined,
-    'aria-sort': sorted ? (order.reverse ? 'descending' : 'ascending') : undefined,
-  }, by && onOrder
-    ? h('button', { type: 'button', onclick: () => onOrder({ by, reverse: turn }) }, column.label)
-    : column.label);
+  return h(
+    'th',
+    {
+      scope: 'col',
+      class: column.num ? 'num' : undefined,
+      'aria-sort': sorted ? (order.reverse ? 'descending' : 'ascending') : undefined,
+    },
+    by && onOrder
+      ? h('button', { type: 'button', onclick: () => onOrder({ by, reverse: turn }) }, column.label)
+      : column.label,
+  );
 }
 
 function roam(event) {
@@ -78,9 +112,12 @@ function walk(event) {
   const row = event.target.closest('tr');
   if (event.target !== row || event.ctrlKey || event.altKey || event.metaKey) return;
   const target = {
-    ArrowDown: row.nextElementSibling, j: row.nextElementSibling,
-    ArrowUp: row.previousElementSibling, k: row.previousElementSibling,
-    Home: row.parentNode.firstElementChild, End: row.parentNode.lastElementChild,
+    ArrowDown: row.nextElementSibling,
+    j: row.nextElementSibling,
+    ArrowUp: row.previousElementSibling,
+    k: row.previousElementSibling,
+    Home: row.parentNode.firstElementChild,
+    End: row.parentNode.lastElementChild,
   }[event.key];
   if (target) target.focus();
   else if (event.key === 'Enter' && row.dataset.href) location.hash = row.dataset.href;
@@ -119,11 +156,24 @@ export function columnsButton(id, columns, changed) {
     await open({
       title: 'Columns',
       label: 'Show these',
-      inside: () => h('div', { class: 'form two' }, columns.map((column) => h('label',
-        { class: 'check' }, h('input', {
-          type: 'checkbox', name: column.id, checked: column.fixed || now.has(column.id),
-          disabled: Boolean(column.fixed),
-        }), column.full ?? column.label))),
+      inside: () =>
+        h(
+          'div',
+          { class: 'form two' },
+          columns.map((column) =>
+            h(
+              'label',
+              { class: 'check' },
+              h('input', {
+                type: 'checkbox',
+                name: column.id,
+                checked: column.fixed || now.has(column.id),
+                disabled: Boolean(column.fixed),
+              }),
+              column.full ?? column.label,
+            ),
+          ),
+        ),
       act: (form) => {
         choose({ columns: { ...settings.columns, [id]: [...form.keys()] } });
         changed();
@@ -138,18 +188,42 @@ export function pager(list, onPage) {
   if (!list || list.page_count === undefined) return null;
   const page = list.page;
   const last = Math.max(1, list.page_count);
-  const step = (to, label, text) => h('button', {
-    type: 'button', disabled: to < 1 || to > last || to === page, 'aria-label': label,
-    onclick: () => onPage(to),
-  }, text);
-  const found = list.filtered_count === list.total_count ? count(list.total_count)
-    : `${count(list.filtered_count)} of ${count(list.total_count)}`;
-  return h('nav', { class: 'pages', 'aria-label': 'Pages' },
-    step(1, 'First page', '«'), step(page - 1, 'Previous page', '‹'),
-    h('label', null, 'Page ', h('input', {
-      type: 'number', min: '1', max: String(last), value: String(page), 'aria-label': 'Page',
-      onchange: (event) => onPage(Math.min(last, Math.max(1, Number(event.target.value) || 1))),
-    }), ` of ${count(last)}`),
-    step(page + 1, 'Next page', '›'), step(last, 'Last page', '»'),
-    h('span', { class: 'soft' }, `${found} in all`));
+  const step = (to, label, text) =>
+    h(
+      'button',
+      {
+        type: 'button',
+        disabled: to < 1 || to > last || to === page,
+        'aria-label': label,
+        onclick: () => onPage(to),
+      },
+      text,
+    );
+  const found =
+    list.filtered_count === list.total_count
+      ? count(list.total_count)
+      : `${count(list.filtered_count)} of ${count(list.total_count)}`;
+  return h(
+    'nav',
+    { class: 'pages', 'aria-label': 'Pages' },
+    step(1, 'First page', '«'),
+    step(page - 1, 'Previous page', '‹'),
+    h(
+      'label',
+      null,
+      'Page ',
+      h('input', {
+        type: 'number',
+        min: '1',
+        max: String(last),
+        value: String(page),
+        'aria-label': 'Page',
+        onchange: (event) => onPage(Math.min(last, Math.max(1, Number(event.target.value) || 1))),
+      }),
+      ` of ${count(last)}`,
+    ),
+    step(page + 1, 'Next page', '›'),
+    step(last, 'Last page', '»'),
+    h('span', { class: 'soft' }, `${found} in all`),
+  );
 }

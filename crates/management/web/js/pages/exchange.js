@@ -1,4 +1,4 @@
-/** The page of one exchange: rates, bindings as a picture both ways, publishing, what is scheduled. */
+/** The page of one exchange: rates, bindings as a picture both ways, what is scheduled. */
 import { h } from '../dom.js';
 import { exchangeName, path, query, remove } from '../api.js';
 import { bindings } from '../bindings.js';
@@ -11,7 +11,10 @@ import { go, link } from '../router.js';
 import { rateChart } from './overview.js';
 import { traits } from './exchanges.js';
 
-const RATES = [['Published to it', 'publish_in', 1], ['Into queues', 'publish_out', 2]];
+const RATES = [
+  ['Published to it', 'publish_in', 1],
+  ['Into queues', 'publish_out', 2],
+];
 
 export const exchange = {
   title: ({ parts }) => exchangeLabel(parts[1]),
@@ -21,8 +24,9 @@ export const exchange = {
     const at = path('exchanges', vhost, exchangeName(name));
     const reads = { exchange: at + query({ msg_rates_age: 600, msg_rates_incr: 5 }) };
     if (context.fields.tab === 'scheduled') {
-      reads.scheduled = `${path('leveret', 'exchanges', vhost, exchangeName(name))}/scheduled`
-        + query({ count: 100, from: context.fields.from });
+      reads.scheduled =
+        `${path('leveret', 'exchanges', vhost, exchangeName(name))}/scheduled` +
+        query({ count: 100, from: context.fields.from });
     } else {
       reads.outgoing = `${at}/bindings/source`;
       reads.incoming = `${at}/bindings/destination`;
@@ -36,67 +40,163 @@ function page(context, data) {
   const [vhost, name] = context.parts;
   const tab = context.fields.tab ?? 'overview';
   const delayed = data.scheduled !== undefined || data.type === 'x-delayed-message';
-  return h('div', null,
-    head(exchangeLabel(name), [
-      !data.internal && h('button', {
-        key: 'publish', type: 'button', class: 'main', onclick: () => publish(vhost, name).then(context.refresh),
-      }, 'Publish…'),
-      name !== '' && !name.startsWith('amq.') && h('button', {
-        key: 'delete', type: 'button', class: 'danger', onclick: () => drop(context, data),
-      }, 'Delete…')], ['Exchange in ', h('b', { class: 'name' }, vhost)]),
-    delayed && tabs(tab, [['overview', 'Overview'], ['scheduled', `Scheduled ${count(data.scheduled ?? 0)}`]],
-      (id) => link('exchanges', context.parts, id === 'overview' ? {} : { tab: id })),
-    tab === 'scheduled' ? scheduled(context) : overview(context, data));
+  return h(
+    'div',
+    null,
+    head(
+      exchangeLabel(name),
+      [
+        !data.internal &&
+          h(
+            'button',
+            {
+              key: 'publish',
+              type: 'button',
+              class: 'main',
+              onclick: () => publish(vhost, name).then(context.refresh),
+            },
+            'Publish…',
+          ),
+        name !== '' &&
+          !name.startsWith('amq.') &&
+          h(
+            'button',
+            {
+              key: 'delete',
+              type: 'button',
+              class: 'danger',
+              onclick: () => drop(context, data),
+            },
+            'Delete…',
+          ),
+      ],
+      ['Exchange in ', h('b', { class: 'name' }, vhost)],
+    ),
+    delayed &&
+      tabs(
+        tab,
+        [
+          ['overview', 'Overview'],
+          ['scheduled', `Scheduled ${count(data.scheduled ?? 0)}`],
+        ],
+        (id) => link('exchanges', context.parts, id === 'overview' ? {} : { tab: id }),
+      ),
+    tab === 'scheduled' ? scheduled(context) : overview(context, data),
+  );
 }
 
 function overview(context, data) {
   const [vhost, name] = context.parts;
   const { at } = context.read('exchange');
-  return h('div', { class: 'stack' },
-    h('div', { class: 'cards' },
+  return h(
+    'div',
+    { class: 'stack' },
+    h(
+      'div',
+      { class: 'cards' },
       card('Message rates', rateChart(context, data.message_stats ?? {}, at, RATES)),
-      card('Exchange', facts([['Features', traits(data)], ['Policy', data.policy ?? 'none'],
-        ['Made by', data.user_who_performed_action]]), h('h3', null, 'Arguments'), amqpTable(data.arguments))),
+      card(
+        'Exchange',
+        facts([
+          ['Features', traits(data)],
+          ['Policy', data.policy ?? 'none'],
+          ['Made by', data.user_who_performed_action],
+        ]),
+        h('h3', null, 'Arguments'),
+        amqpTable(data.arguments),
+      ),
+    ),
     h('h2', null, 'Bindings'),
-    name === '' && h('p', { class: 'note' }, 'Every queue is bound to the default exchange by its own name. '
-      + 'These bindings are not drawn, and cannot be taken away.'),
-    when(context, 'outgoing', (outgoing) => when(context, 'incoming', (incoming) => bindings(context, {
-      vhost, name, kind: 'exchange', incoming, outgoing: name === '' ? [] : outgoing,
-    }))));
+    name === '' &&
+      h(
+        'p',
+        { class: 'note' },
+        'Every queue is bound to the default exchange by its own name. ' +
+          'These bindings are not drawn, and cannot be taken away.',
+      ),
+    when(context, 'outgoing', (outgoing) =>
+      when(context, 'incoming', (incoming) =>
+        bindings(context, {
+          vhost,
+          name,
+          kind: 'exchange',
+          incoming,
+          outgoing: name === '' ? [] : outgoing,
+        }),
+      ),
+    ),
+  );
 }
 
 function scheduled(context) {
-  return when(context, 'scheduled', (list) => (list.messages.length ? h('div', { class: 'stack' },
-    h('p', { class: 'soft' }, 'These messages wait in the exchange, and are routed when they are due.'),
-    h('ul', { class: 'stack' }, list.messages.map((message) => line(context, message))),
-    list.next !== null && h('a', { href: link('exchanges', context.parts, { tab: 'scheduled', from: list.next }) },
-      'Later ones'))
-    : empty('Nothing is scheduled', 'A message with the header x-delay waits here until it is due.')));
+  return when(context, 'scheduled', (list) =>
+    list.messages.length
+      ? h(
+          'div',
+          { class: 'stack' },
+          h(
+            'p',
+            { class: 'soft' },
+            'These messages wait in the exchange, and are routed when they are due.',
+          ),
+          h(
+            'ul',
+            { class: 'messages' },
+            list.messages.map((message) => line(context, message)),
+          ),
+          list.next !== null &&
+            h(
+              'a',
+              { href: link('exchanges', context.parts, { tab: 'scheduled', from: list.next }) },
+              'Later ones',
+            ),
+        )
+      : empty(
+          'Nothing is scheduled',
+          'A message with the header x-delay waits here until it is due.',
+        ),
+  );
 }
 
 function line(context, message) {
   const { opened } = context.state;
   const { position } = message;
   return messageLine(message, {
-    label: position, open: opened.has(position),
+    label: position,
+    open: opened.has(position),
     onOpen: () => {
       if (!opened.delete(position)) opened.add(position);
       context.set({});
     },
-    note: [h('span', { class: 'small', title: date(message.due_at) }, `in ${span(message.due_at - Date.now())}`),
-      h('button', { type: 'button', class: 'danger', onclick: () => cancel(context, message) }, 'Cancel…')],
+    note: [
+      h(
+        'span',
+        { class: 'small', title: date(message.due_at) },
+        `in ${span(message.due_at - Date.now())}`,
+      ),
+      h(
+        'button',
+        { type: 'button', class: 'danger', onclick: () => cancel(context, message) },
+        'Cancel…',
+      ),
+    ],
   });
 }
 
 function cancel(context, message) {
   const [vhost, name] = context.parts;
-  const called = message.properties?.message_id ? `“${message.properties.message_id}”` : `at position ${message.position}`;
+  const called = message.properties?.message_id
+    ? `“${message.properties.message_id}”`
+    : `at position ${message.position}`;
   return confirm({
-    title: 'Cancel a scheduled message', label: 'Cancel the message',
+    title: 'Cancel a scheduled message',
+    label: 'Cancel the message',
     body: `The message ${called}, due ${date(message.due_at)}, will be deleted and never routed.`,
     act: async () => {
-      const answer = await remove(`${path('leveret', 'exchanges', vhost, exchangeName(name))}/scheduled`
-        + query({ position: message.position }));
+      const answer = await remove(
+        `${path('leveret', 'exchanges', vhost, exchangeName(name))}/scheduled` +
+          query({ position: message.position }),
+      );
       context.refresh();
       return `${count(answer?.cancelled ?? 1)} scheduled message cancelled.`;
     },
@@ -105,12 +205,16 @@ function cancel(context, message) {
 
 async function drop(context, data) {
   const [vhost, name] = context.parts;
-  const bound = (context.read('outgoing').data?.length ?? 0) + (context.read('incoming').data?.length ?? 0);
+  const bound =
+    (context.read('outgoing').data?.length ?? 0) + (context.read('incoming').data?.length ?? 0);
   const done = await confirm({
-    title: `Delete the exchange “${name}”`, label: 'Delete',
-    body: `The exchange, its ${count(bound)} bindings`
-      + `${data.scheduled ? ` and ${count(data.scheduled)} scheduled messages` : ''} will be gone for good. `
-      + 'Publishing to it will be an error.',
+    title: `Delete the exchange “${name}”`,
+    label: 'Delete',
+    body:
+      `The exchange, its ${count(bound)} bindings` +
+      `${data.scheduled ? ` and ${count(data.scheduled)} scheduled messages` : ''} ` +
+      'will be gone for good. ' +
+      'Publishing to it will be an error.',
     act: async () => {
       await remove(path('exchanges', vhost, name));
       return `The exchange “${name}” is deleted.`;

@@ -5,6 +5,10 @@ import { link } from '../router.js';
 
 export const lost = {
   title: () => 'No such page',
-  draw: () => empty('There is no such page', 'The address may be old, or cut off.',
-    h('a', { href: link('overview') }, 'To the overview')),
+  draw: () =>
+    empty(
+      'There is no such page',
+      'The address may be old, or cut off.',
+      h('a', { href: link('overview') }, 'To the overview'),
+    ),
 };
