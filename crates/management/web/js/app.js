@@ -3,18 +3,16 @@
  * it is drawn. A page says what it reads and how it looks; see `docs/ui.md`.
  */
 import { h, render } from './dom.js';
-import { get, onSignedOut, path, remove } from './api.js';
+import { get, onSignedOut, path, query, remove } from './api.js';
 import { History } from './history.js';
 import { listen } from './keys.js';
 import { login } from './login.js';
 import { Poller } from './poll.js';
 import { here } from './router.js';
-import { choose, settings } from './settings.js';
+import { choose, historyOf, settings } from './settings.js';
 import { shell } from './shell.js';
 import { toast } from './dialog.js';
 import { pageOf } from './pages.js';
-
-const OVERVIEW = '/overview?msg_rates_age=600&msg_rates_incr=5&lengths_age=600&lengths_incr=5';
 
 const app = {
   user: null,
@@ -109,8 +107,8 @@ const app = {
 
   reads() {
     const context = app.context;
-    const wanted = { overview: OVERVIEW };
-    if (app.may('monitoring')) wanted.nodes = '/nodes?node_stats_age=600&node_stats_incr=5';
+    const wanted = { overview: `/overview${query(historyOf('msg_rates', 'lengths'))}` };
+    if (app.may('monitoring')) wanted.nodes = `/nodes${query(historyOf('node_stats'))}`;
     for (const [name, target] of Object.entries(context.page.reads?.(context) ?? {})) {
       wanted[`${context.place}\n${name}`] = target;
     }

@@ -56,6 +56,7 @@ function bindingTable(context, list) {
     {
       id: 'arguments',
       label: 'Arguments',
+      long: true,
       cell: (one) =>
         Object.entries(one.arguments ?? {})
           .map(([key, what]) => `${key}: ${value(what)}`)

@@ -43,9 +43,17 @@ export function facts(pairs) {
 export function amqpTable(table, none = 'None') {
   const entries = Object.entries(table ?? {});
   if (!entries.length) return h('span', { class: 'soft' }, none);
-  return facts(
-    entries.map(([name, what]) => [h('code', null, name), h('code', null, value(what))]),
-  );
+  return facts(entries.map(([name, what]) => [h('code', null, name), amqpValue(what)]));
+}
+
+// A table of flags, as clients' capabilities are, reads best as the names of those that are set.
+function amqpValue(what) {
+  const inside = what !== null && typeof what === 'object' ? Object.entries(what) : [];
+  if (inside.length && inside.every(([, on]) => typeof on === 'boolean')) {
+    const set = inside.filter(([, on]) => on);
+    return h('span', { class: 'chips' }, set.length ? set.map(([name]) => chip(name)) : 'none');
+  }
+  return h('code', null, value(what));
 }
 
 /** A figure with what it counts, perhaps as a link. */

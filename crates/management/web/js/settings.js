@@ -4,7 +4,15 @@
  */
 
 const NAME = 'leveret';
-const chosen = { theme: 'system', interval: 5, vhost: '', columns: {}, pageSize: 100, ...load() };
+const chosen = {
+  theme: 'system',
+  interval: 5,
+  range: 600,
+  vhost: '',
+  columns: {},
+  pageSize: 100,
+  ...load(),
+};
 
 function load() {
   try {
@@ -13,6 +21,24 @@ function load() {
   } catch {
     return {};
   }
+}
+
+/** How far charts go back: seconds, between samples, in words. */
+export const RANGES = [
+  [600, 5, '10 minutes'],
+  [3600, 60, 'an hour'],
+  [86_400, 300, 'a day'],
+];
+
+/** The fields of a query for the history of `kinds` (`msg_rates`, `lengths`, …). */
+export function historyOf(...kinds) {
+  const [age, incr] = RANGES.find(([seconds]) => seconds === chosen.range) ?? RANGES[0];
+  return Object.fromEntries(
+    kinds.flatMap((kind) => [
+      [`${kind}_age`, age],
+      [`${kind}_incr`, incr],
+    ]),
+  );
 }
 
 /** The choices as they are. */

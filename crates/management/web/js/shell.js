@@ -2,7 +2,7 @@
 import { h } from './dom.js';
 import { brief, time } from './format.js';
 import { link } from './router.js';
-import { settings } from './settings.js';
+import { RANGES, settings } from './settings.js';
 import { showKeys } from './keys.js';
 
 const GROUPS = [
@@ -101,6 +101,16 @@ function side(app, overview) {
         h('div', null, `${overview.product_name ?? ''} ${overview.product_version ?? ''}`),
         h('div', { class: 'name' }, overview.cluster_name),
       ],
+      select(
+        'Theme',
+        settings.theme,
+        [
+          ['system', 'system'],
+          ['light', 'light'],
+          ['dark', 'dark'],
+        ],
+        (theme) => app.choose({ theme }),
+      ),
       h(
         'div',
         null,
@@ -157,6 +167,12 @@ function top(app) {
         (vhost) => app.choose({ vhost }),
       ),
     select(
+      'Charts',
+      String(settings.range),
+      RANGES.map(([seconds, , words]) => [String(seconds), words]),
+      (range) => app.choose({ range: Number(range) }),
+    ),
+    select(
       'Every',
       String(settings.interval),
       [
@@ -167,16 +183,6 @@ function top(app) {
         ['0', 'paused'],
       ],
       (interval) => app.choose({ interval: Number(interval) }),
-    ),
-    select(
-      'Theme',
-      settings.theme,
-      [
-        ['system', 'system'],
-        ['light', 'light'],
-        ['dark', 'dark'],
-      ],
-      (theme) => app.choose({ theme }),
     ),
     h('span', { class: 'soft who name' }, app.user.name),
     h('button', { type: 'button', class: 'plain wide', onclick: app.signOut }, 'Sign out'),

@@ -8,7 +8,7 @@ import { settings, choose } from './settings.js';
 import { count } from './format.js';
 
 /**
- * A table. Columns: `{id, label, cell(row), sort?, num?, wide?, value?(row)}`. `order` is
+ * A table. Columns: `{id, label, cell(row), sort?, num?, wide?, long?, value?(row)}`. `order` is
  * `{by, reverse}`, `onOrder` is told of another one. `href(row)` is where Enter goes.
  * `picked` is a Set of keys; with `onPick` rows can be selected.
  */
@@ -60,8 +60,17 @@ export function table({ columns, rows, keyOf, order, onOrder, href, picked, onPi
 function cell(column, row) {
   const content = column.cell(row);
   const blank = content === '' || content === null || content === undefined;
-  const kind = [column.num && 'num', column.wide && 'wide', blank && 'blank'].filter(Boolean);
-  return h('td', { class: kind.join(' ') || undefined, 'data-label': column.label }, content);
+  const kind = [
+    column.num && 'num',
+    column.wide && 'wide',
+    column.long && 'long',
+    blank && 'blank',
+  ].filter(Boolean);
+  return h(
+    'td',
+    { class: kind.join(' ') || undefined, 'data-label': column.label },
+    Array.isArray(content) ? h('div', null, content) : content,
+  );
 }
 
 function toggled(picked, key, on) {

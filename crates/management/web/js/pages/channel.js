@@ -6,6 +6,7 @@ import { count } from '../format.js';
 import { card, empty, facts, figure, head, when } from '../parts.js';
 import { link } from '../router.js';
 import { state } from './connections.js';
+import { historyOf } from '../settings.js';
 import { rateChart } from './overview.js';
 
 const RATES = [
@@ -20,7 +21,7 @@ const RATES = [
 export const channel = {
   title: ({ parts }) => parts[0],
   reads: ({ parts }) => ({
-    channel: path('channels', parts[0]) + query({ msg_rates_age: 600, msg_rates_incr: 5 }),
+    channel: path('channels', parts[0]) + query(historyOf('msg_rates')),
   }),
   draw: (context) => when(context, 'channel', (data) => page(context, data)),
 };

@@ -6,6 +6,7 @@ import { confirm } from '../dialog.js';
 import { bytes, count, counted, date, span } from '../format.js';
 import { amqpTable, card, empty, facts, head, when } from '../parts.js';
 import { go, link } from '../router.js';
+import { historyOf } from '../settings.js';
 import { table } from '../table.js';
 import { COLUMNS } from './channels.js';
 import { given, state } from './connections.js';
@@ -13,7 +14,7 @@ import { given, state } from './connections.js';
 export const connection = {
   title: ({ parts }) => parts[0],
   reads: ({ parts }) => ({
-    connection: path('connections', parts[0]) + query({ data_rates_age: 600, data_rates_incr: 5 }),
+    connection: path('connections', parts[0]) + query(historyOf('data_rates')),
     channels: `${path('connections', parts[0])}/channels`,
   }),
   draw: (context) => when(context, 'connection', (data) => page(context, data)),

@@ -117,8 +117,13 @@ function columns(context) {
       cell: (queue) =>
         Number.isFinite(queue.oldest_ready_age_ms) ? span(queue.oldest_ready_age_ms) : '',
     },
-    { id: 'why', label: 'Why, of the first', cell: (queue) => parts(context, queue, 'reason') },
-    { id: 'from', label: 'From', cell: (queue) => parts(context, queue, 'queue') },
+    {
+      id: 'why',
+      label: 'Why, of the first',
+      long: true,
+      cell: (queue) => parts(context, queue, 'reason'),
+    },
+    { id: 'from', label: 'From', long: true, cell: (queue) => parts(context, queue, 'queue') },
   ];
 }
 

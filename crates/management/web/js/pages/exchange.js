@@ -8,6 +8,7 @@ import { messageLine } from '../message.js';
 import { amqpTable, card, empty, facts, head, tabs, when } from '../parts.js';
 import { publish } from '../publishing.js';
 import { go, link } from '../router.js';
+import { historyOf } from '../settings.js';
 import { rateChart } from './overview.js';
 import { traits } from './exchanges.js';
 
@@ -22,7 +23,7 @@ export const exchange = {
   reads: (context) => {
     const [vhost, name] = context.parts;
     const at = path('exchanges', vhost, exchangeName(name));
-    const reads = { exchange: at + query({ msg_rates_age: 600, msg_rates_incr: 5 }) };
+    const reads = { exchange: at + query(historyOf('msg_rates')) };
     if (context.fields.tab === 'scheduled') {
       reads.scheduled =
         `${path('leveret', 'exchanges', vhost, exchangeName(name))}/scheduled` +

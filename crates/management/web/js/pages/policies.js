@@ -85,7 +85,7 @@ function columns(context, kind, mayEdit) {
       cell: (one) => h('code', { class: 'name' }, one.pattern),
     },
     { id: 'applies', label: 'Applies to', sort: 'apply-to', cell: (one) => one['apply-to'] },
-    { id: 'definition', label: 'Definition', cell: definition },
+    { id: 'definition', label: 'Definition', long: true, cell: definition },
     {
       id: 'priority',
       label: 'Priority',
@@ -250,7 +250,7 @@ async function test(state, redraw) {
     );
     const numbers = kinds.map((kind, at) => `${count(lists[at].filtered_count)} ${kind}`);
     state.found = {
-      text: `${numbers.join(' and ')} of “${state.vhost}” match by name.`,
+      text: `${numbers.join(' and ')} of “${state.vhost}” match by name; the search ignores case.`,
       names: lists.flatMap((list) => list.items.map((one) => one.name)).slice(0, 20),
     };
   } catch (error) {

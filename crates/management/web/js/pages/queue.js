@@ -5,11 +5,12 @@ import { Browse } from '../browse.js';
 import { confirm, open, toast } from '../dialog.js';
 import { bytes, count, counted, date, span } from '../format.js';
 import { change } from '../message_actions.js';
-import { amqpTable, card, chip, empty, facts, field, figure, head, tabs, when } from '../parts.js';
+import { amqpTable, card, empty, facts, field, figure, head, tabs, when } from '../parts.js';
 import { consumerTable } from '../consumers.js';
 import { bindings } from '../bindings.js';
 import { getMessages, publish } from '../publishing.js';
 import { go, link } from '../router.js';
+import { historyOf } from '../settings.js';
 import { table } from '../table.js';
 import { depthChart, rateChart } from './overview.js';
 import { features } from './queues.js';
@@ -20,7 +21,6 @@ const RATES = [
   ['Acknowledged', 'ack', 3],
   ['Redelivered', 'redeliver', 4],
 ];
-const AGES = { msg_rates_age: 600, msg_rates_incr: 5, lengths_age: 600, lengths_incr: 5 };
 
 export const queue = {
   title: ({ parts }) => parts[1],
@@ -31,7 +31,7 @@ export const queue = {
   leave: ({ state }) => state.browse.close(),
   reads: (context) => {
     const at = path('queues', ...context.parts);
-    const reads = { queue: at + query(AGES) };
+    const reads = { queue: at + query(historyOf('msg_rates', 'lengths')) };
     const { tab } = context.fields;
     if (tab === 'bindings') reads.bindings = `${at}/bindings`;
     if (tab === 'unacked') {
@@ -290,16 +290,15 @@ async function drop(context, before) {
           `${counted(data.consumers ?? 0, 'consumer')} will be cancelled.`,
       ),
       field(
-        'Only if',
+        'Delete it',
         h(
           'select',
           { name: 'only' },
-          h('option', { value: '' }, '– delete in any case'),
-          h('option', { value: 'if-empty' }, 'it is empty'),
-          h('option', { value: 'if-unused' }, 'nobody consumes it'),
+          h('option', { value: '' }, 'in any case'),
+          h('option', { value: 'if-empty' }, 'only if it is empty'),
+          h('option', { value: 'if-unused' }, 'only if nobody consumes it'),
         ),
       ),
-      data.messages > 0 && h('p', null, chip(held, 'bad')),
     ],
     act: async (form) => {
       const only = form.get('only');

@@ -68,7 +68,7 @@ const COLUMNS = [
     ],
   },
   { id: 'vhost', label: 'Virtual host', sort: 'vhost', cell: (queue) => queue.vhost, extra: true },
-  { id: 'features', label: 'Features', cell: features },
+  { id: 'features', label: 'Features', long: true, cell: features },
   {
     id: 'state',
     label: 'State',
