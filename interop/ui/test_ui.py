@@ -43,7 +43,7 @@ class Pages(unittest.TestCase):
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
             args=["--no-sandbox"])
         cls.addClassCleanup(cls.browser.close)
-        expect.set_options(timeout=15_000)
+        expect.set_options(timeout=45_000)
 
     def setUp(self):
         self.problems, self.allowed = [], []
@@ -53,7 +53,7 @@ class Pages(unittest.TestCase):
     def new_page(self, **options):
         context = self.browser.new_context(**{"viewport": {"width": 1360, "height": 860}, **options})
         self.addCleanup(context.close)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(45_000)
         page = context.new_page()
         page.on("console", lambda said: said.type in ("error", "warning")
                 and self.problems.append(said.text))
@@ -434,7 +434,7 @@ class Pages(unittest.TestCase):
     def test_a_broker_that_is_gone_is_told_and_comes_back(self):
         self.allowed.append("Failed to load resource")
         expect(self.page.get_by_role("heading", name="Overview")).to_be_visible()
-        self.page.get_by_label("Every").select_option("2")
+        self.page.get_by_label("Read every").select_option("2")
         self.page.route("**/api/**", lambda route: route.abort())
         banner = self.page.locator(".banner.bad")
         expect(banner).to_contain_text("has not answered")
@@ -443,7 +443,7 @@ class Pages(unittest.TestCase):
         expect(banner).to_have_count(0)
 
     def test_what_is_typed_outlives_a_reading(self):
-        self.page.get_by_label("Every").select_option("2")
+        self.page.get_by_label("Read every").select_option("2")
         self.go("queues")
         self.button("Add a queue").click()
         name = self.dialog.get_by_label("Name", exact=True).first

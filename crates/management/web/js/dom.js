@@ -90,6 +90,7 @@ function create(description, svg) {
 }
 
 function adapt(old, description, svg) {
+  if (old === description) return;
   const element = old.element;
   description.element = element;
   if (description.tag === undefined) {

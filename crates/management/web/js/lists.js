@@ -47,6 +47,7 @@ export function paged(context, { id, label, columns, keyOf, href, none, sort = '
               label,
               columns: shownColumns(id, columns),
               rows: list.items,
+              memo: (context.state.memo ??= new WeakMap()),
               keyOf,
               href,
               order: { by: fields.sort ?? sort, reverse: Boolean(fields.reverse) },

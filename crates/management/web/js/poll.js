@@ -77,7 +77,8 @@ export class Poller {
     try {
       const data = await get(entry.path, control.signal);
       if (entry.control !== control) return;
-      Object.assign(entry, { data, error: null, stale: false, at: Date.now() });
+      const shared = reuse(entry.data, data, 0);
+      Object.assign(entry, { data: shared, error: null, stale: false, at: Date.now() });
     } catch (error) {
       if (entry.control !== control) return;
       failure = error;
@@ -94,4 +95,19 @@ export class Poller {
     }
     this.changed();
   }
+}
+
+// What is equal to what was read before becomes the same object again, so that drawing can see at
+// once that nothing changed. Not looked into very deeply: clients choose how deep their tables are.
+function reuse(before, after, depth) {
+  if (before === after || depth > 20) return after;
+  if (!before || !after || typeof before !== 'object' || typeof after !== 'object') return after;
+  if (Array.isArray(before) !== Array.isArray(after)) return after;
+  const names = Object.keys(after);
+  let same = names.length === Object.keys(before).length;
+  for (const name of names) {
+    if (Object.hasOwn(before, name)) after[name] = reuse(before[name], after[name], depth + 1);
+    same &&= Object.hasOwn(before, name) && after[name] === before[name];
+  }
+  return same ? before : after;
 }

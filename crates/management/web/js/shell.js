@@ -102,6 +102,18 @@ function side(app, overview) {
         h('div', { class: 'name' }, overview.cluster_name),
       ],
       select(
+        'Read every',
+        String(settings.interval),
+        [
+          ['2', '2 s'],
+          ['5', '5 s'],
+          ['10', '10 s'],
+          ['30', '30 s'],
+          ['0', 'paused'],
+        ],
+        (interval) => app.choose({ interval: Number(interval) }),
+      ),
+      select(
         'Theme',
         settings.theme,
         [
@@ -171,18 +183,6 @@ function top(app) {
       String(settings.range),
       RANGES.map(([seconds, , words]) => [String(seconds), words]),
       (range) => app.choose({ range: Number(range) }),
-    ),
-    select(
-      'Every',
-      String(settings.interval),
-      [
-        ['2', '2 s'],
-        ['5', '5 s'],
-        ['10', '10 s'],
-        ['30', '30 s'],
-        ['0', 'paused'],
-      ],
-      (interval) => app.choose({ interval: Number(interval) }),
     ),
     h('span', { class: 'soft who name' }, app.user.name),
     h('button', { type: 'button', class: 'plain wide', onclick: app.signOut }, 'Sign out'),

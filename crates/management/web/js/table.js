@@ -10,9 +10,12 @@ import { count } from './format.js';
 /**
  * A table. Columns: `{id, label, cell(row), sort?, num?, wide?, long?, value?(row)}`. `order` is
  * `{by, reverse}`, `onOrder` is told of another one. `href(row)` is where Enter goes.
- * `picked` is a Set of keys; with `onPick` rows can be selected.
+ * `picked` is a Set of keys; with `onPick` rows can be selected: it is given
+ * what makes the new Set of the one at that time. With `memo`, a WeakMap, rows that did not change
+ * are not described anew.
  */
-export function table({ columns, rows, keyOf, order, onOrder, href, picked, onPick, label }) {
+export function table(given) {
+  const { columns, rows, keyOf, order, onOrder, picked, onPick, label } = given;
   const heads = columns.map((column) => heading(column, order, onOrder));
   if (onPick) heads.unshift(pickAll(rows, keyOf, picked, onPick));
   return h(
@@ -25,35 +28,51 @@ export function table({ columns, rows, keyOf, order, onOrder, href, picked, onPi
       h(
         'tbody',
         { onkeydown: walk },
-        rows.map((row, at) => {
-          const key = keyOf(row);
-          const chosen = Boolean(picked?.has(key));
-          return h(
-            'tr',
-            {
-              key,
-              tabindex: at === 0 ? '0' : '-1',
-              'data-href': href?.(row),
-              'aria-selected': onPick ? String(chosen) : undefined,
-              onfocus: roam,
-            },
-            onPick &&
-              h(
-                'td',
-                { class: 'pick' },
-                h('input', {
-                  type: 'checkbox',
-                  checked: chosen,
-                  'aria-label': `Select ${key}`,
-                  tabindex: '-1',
-                  onchange: (event) => onPick(toggled(picked, key, event.target.checked)),
-                }),
-              ),
-            columns.map((column) => cell(column, row)),
-          );
-        }),
+        rows.map((row, at) => kept(row, at, given)),
       ),
     ),
+  );
+}
+
+// A row whose object and looks are as they were is described by what described it before, so that
+// drawing passes over it. Only lists whose cells depend on nothing but the row ask for that.
+function kept(row, at, given) {
+  const { memo, columns, picked, keyOf } = given;
+  if (!memo) return line(row, at, given);
+  const chosen = Boolean(picked?.has(keyOf(row)));
+  const looks = `${at === 0} ${chosen} ${columns.map((column) => column.id).join()}`;
+  const before = memo.get(row);
+  if (before?.looks === looks) return before.description;
+  const description = line(row, at, given);
+  memo.set(row, { looks, description });
+  return description;
+}
+
+function line(row, at, { columns, keyOf, href, picked, onPick }) {
+  const key = keyOf(row);
+  const chosen = Boolean(picked?.has(key));
+  return h(
+    'tr',
+    {
+      key,
+      tabindex: at === 0 ? '0' : '-1',
+      'data-href': href?.(row),
+      'aria-selected': onPick ? String(chosen) : undefined,
+      onfocus: roam,
+    },
+    onPick &&
+      h(
+        'td',
+        { class: 'pick' },
+        h('input', {
+          type: 'checkbox',
+          checked: chosen,
+          'aria-label': `Select ${key}`,
+          tabindex: '-1',
+          onchange: (event) => onPick((now) => toggled(now, key, event.target.checked)),
+        }),
+      ),
+    columns.map((column) => cell(column, row)),
   );
 }
 
@@ -90,7 +109,7 @@ function pickAll(rows, keyOf, picked, onPick) {
       checked: all,
       indeterminate: !all && picked.size > 0,
       'aria-label': 'Select all that are shown',
-      onchange: (event) => onPick(new Set(event.target.checked ? rows.map(keyOf) : [])),
+      onchange: (event) => onPick(() => new Set(event.target.checked ? rows.map(keyOf) : [])),
     }),
   );
 }

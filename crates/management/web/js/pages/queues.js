@@ -219,7 +219,7 @@ const keyOf = (queue) => `${queue.vhost}\n${queue.name}`;
 
 export const queues = {
   title: () => 'Queues',
-  start: () => ({ picked: new Set() }),
+  start: () => ({ picked: new Set(), memo: new WeakMap() }),
   reads: (context) => {
     const { filter, page, sort, reverse, regex } = context.fields;
     return {
@@ -316,7 +316,8 @@ function body(context, list) {
       rows: list.items,
       keyOf,
       picked: state.picked,
-      onPick: (picked) => context.set({ picked }),
+      memo: state.memo,
+      onPick: (change) => context.set({ picked: change(state.picked) }),
       order: { by: fields.sort ?? 'name', reverse: Boolean(fields.reverse) },
       onOrder: ({ by, reverse }) => alter({ sort: by, reverse: reverse ? '1' : '', page: '' }),
       href: (queue) => link('queues', [queue.vhost, queue.name]),
