@@ -79,7 +79,10 @@ fn delete_vhost(call: &Call<'_>) -> Outcome {
 fn all_users(call: &Call<'_>) -> Outcome {
     let topology = call.app.broker().topology().clone();
     let limited = topology.user_limits.iter().filter(|(_, one)| **one != UserLimits::default());
-    let one = |(user, limits): (&Arc<str>, &UserLimits)| json!({ "user": **user, "value": user_limits(limits) });
+    let one = |(user, limits): (&Arc<str>, &UserLimits)| {
+        let value = user_limits(limits);
+        json!({ "user": **user, "value": value })
+    };
     list::whole(call, limited.map(one).collect::<Vec<_>>())
 }
 

@@ -27,7 +27,10 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 fn of_vhost(vhost: &Vhost) -> Vec<Value> {
-    let one = |component: &str, name: &str, value: Value| json!({ "vhost": *vhost.name, "component": component, "name": name, "value": value });
+    let one = |component: &str, name: &str, value: Value| {
+        let vhost = &*vhost.name;
+        json!({ "vhost": vhost, "component": component, "name": name, "value": value })
+    };
     let operator = vhost.policies.all(PolicyKind::Operator);
     let mut found: Vec<Value> = operator
         .map(|policy| one("operator_policy", &policy.name, policies::terms(policy)))
