@@ -1,5 +1,6 @@
 //! Who somebody is and what they may: passwords as they are stored, patterns of permissions,
-//! scopes of tokens, and the one function that says yes or no, for every protocol and the administration.
+//! scopes of tokens, and the one function that says yes or no, for every protocol and the
+//! administration.
 //!
 //! Invariants: what is missing refuses (no user, no permission, an empty password, a pattern that
 //! does not compile); a secret is never printed; a variable in a pattern stands for its text only.

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use leveret_server::{
-    AddressRange, Durability, NameKind, SigningAlgorithm, TlsVersion, WebAddress,
+    AddressRange, Durability, ManagementPort, NameKind, SigningAlgorithm, TlsVersion, WebAddress,
 };
 
 use super::error::Problem;
@@ -324,8 +324,14 @@ keys! {
     proxy_protocol_from: Vec<AddressRange> = "proxy_protocol_from", default "none";
     reload true
 
-    /// Where the management interface will listen. There is none yet, so it can only be `none`.
-    management_listen: Vec<SocketAddr> = "management_listen", default "none";
+    /// The address of the management interface: HTTP API and web pages.
+    management_ip: IpAddr = "management.tcp.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of the management interface. `auto` is 15672, and no interface if that port is
+    /// taken; a number must be free, or the broker does not start, and 0 takes a free port; `none`
+    /// turns the interface off.
+    management_port: ManagementPort = "management.tcp.port", default "auto";
     reload false
 
     /// Where metrics will be served. There are none yet, so it can only be `none`.

@@ -1,7 +1,8 @@
 //! Logins with a token instead of a password.
 //!
 //! A token that was good a moment ago is known; any other is checked on a thread that serves no
-//! connections, behind other tokens but not behind passwords. One whose key is not known waits for the keys to be read, which nothing else does.
+//! connections, behind other tokens but not behind passwords. One whose key is not known waits for
+//! the keys to be read, which nothing else does.
 //!
 //! Invariant: what waits has a bound, and waiting for keys holds up nobody whose key is known.
 

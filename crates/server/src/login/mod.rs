@@ -132,6 +132,8 @@ pub(crate) struct Logins {
     tokens: OnceLock<mpsc::Sender<TokenJob>>,
     /// The keys that tokens are signed with.
     pub(crate) keys: KeyRing,
+    /// Held by who hashes without the threads: one at a time.
+    here: Mutex<()>,
 }
 
 impl Default for Logins {
@@ -145,6 +147,7 @@ impl Default for Logins {
             queue: OnceLock::new(),
             tokens: OnceLock::new(),
             keys: KeyRing::default(),
+            here: Mutex::default(),
         }
     }
 }
@@ -245,6 +248,33 @@ impl Logins {
             Ok(false) => Checked::Later,
             Err(refused) => Checked::Now(Err(refused)),
         }
+    }
+
+    /// Checks a login for who may wait; hashes one at a time.
+    pub(crate) fn check_here(
+        &self,
+        broker: &Broker,
+        attempt: &Attempt,
+        times: Times,
+    ) -> Result<Arc<User>, Refused> {
+        let known = || {
+            let user = broker.user(&attempt.user).ok();
+            let key = self.key(user.as_deref(), attempt);
+            let state = self.state();
+            match user.filter(|_| state.is_verified(&key, attempt.now)) {
+                Some(user) => Some(Ok(user)),
+                None => state
+                    .failures
+                    .is_refused(attempt.from, &attempt.user, attempt.now)
+                    .then_some(Err(Refused::TooManyFailures)),
+            }
+        };
+        if let Some(known) = known() {
+            return known;
+        }
+        let _here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have found out meanwhile.
+        known().unwrap_or_else(|| self.verify(broker, attempt, times))
     }
 
     /// Hashes, which blocks, and remembers what comes of it.

@@ -1,7 +1,8 @@
 //! OAuth 2: logins by a bearer token (a JWT, RFC 7519) instead of a password.
 //!
-//! [`verify`] says whether a token is good, and whose it is: its signature by a key of [`KeyRing`],
-//! its claims by [`claims`]. Where the keys come from is [`sources`]' matter, over HTTP [`fetch`]'s.
+//! [`verify`] says whether a token is good, and whose it is: its signature by a key of
+//! [`KeyRing`], its claims by [`claims`]. Where the keys come from is [`sources`]' matter, over
+//! HTTP [`fetch`]'s.
 //!
 //! Invariants: only the algorithms that are allowed, and only with a key of their own kind; every
 //! token has an end and a bound ([`TOKEN_MAX`]); what is refused says nothing of the token; nothing

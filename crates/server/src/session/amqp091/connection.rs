@@ -16,13 +16,14 @@ use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
-use super::handshake::{Handshake, Login};
+use super::handshake::{Client, Handshake, Login};
 use super::link::Link;
 use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
 use crate::session::Peer;
 use crate::shared::Shared;
+use crate::stats::ConnectionStats;
 
 /// How long a close waits for its close-ok, in milliseconds.
 pub(super) const CLOSE_TIMEOUT_MS: u64 = 5_000;
@@ -59,6 +60,8 @@ pub(crate) struct Session {
     pub(super) login: Option<Box<Login>>,
     /// A new secret is being checked: nothing is read until then.
     pub(super) awaits_secret: bool,
+    /// What the client says of itself, until the connection is open.
+    pub(super) client: Option<Box<Client>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -99,13 +102,14 @@ impl Session {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox, peer);
+        let link = Link::new(shared, mailbox, peer, now);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
             login: None,
             awaits_secret: false,
+            client: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -128,6 +132,10 @@ impl Session {
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.link.mailbox
+    }
+
+    pub(crate) fn stats(&self) -> &Arc<ConnectionStats> {
+        &self.link.stats
     }
 
     pub(crate) fn connection(&self) -> ConnectionId {
@@ -431,7 +439,8 @@ impl Session {
         };
         match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
-                self.channels.insert(number, Box::new(Channel::new(number, seat)));
+                self.channels
+                    .insert(number, Box::new(Channel::new(self.link.start_channel(number), seat)));
                 self.link.send(number, &Method::ChannelOpenOk {});
             }
             Err(failure) => self.fail_connection(failure, (0, 0)),

@@ -1,6 +1,6 @@
-//! Handshakes that make no sense: any methods in any order, with good, bad and damaged credentials,
-//! cut into any pieces. Nobody gets in without a good one, nothing secret comes back, and each comes
-//! to its end.
+//! Handshakes that make no sense: any methods in any order, with good, bad and damaged
+//! credentials, cut into any pieces. Nobody gets in without a good one, nothing secret comes back,
+//! and each comes to its end.
 
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
