@@ -4,11 +4,13 @@
 //! again.
 
 use std::io::{ErrorKind, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use leveret_server::{
-    AnonymousLogin, CertLoginFrom, EntryLimits, Options, Server, StoreOptions, TlsOptions,
+    AnonymousLogin, CertLoginFrom, EntryLimits, OAuthOptions, Options, Server, StoreOptions,
+    TlsOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -110,7 +112,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
     let mut config = loaded.config;
     let server = tokio::select! {
-        server = Server::start(options(&config)) => server,
+        server = Server::start(options(&config, &log)) => server,
         () = signals.stop() => return Ok(()),
     };
     let server = server.map_err(advise)?;
@@ -163,11 +165,15 @@ fn announce(server: &Server, started: Instant) {
     for address in server.amqps_addresses() {
         line.push_str(&format!(" amqps={address}"));
     }
+    if let Some(address) = server.management_address() {
+        line.push_str(&format!(" management={address}"));
+    }
     let start_ms = started.elapsed().as_millis();
     // A standard output that is closed is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line} start_ms={start_ms}");
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, amqp = ?server.amqp_addresses(), start_ms, "ready");
+    let (amqp, management) = (server.amqp_addresses(), server.management_address());
+    tracing::info!(version, ?amqp, ?management, start_ms, "ready");
 }
 
 /// Reads the configuration again and applies what can be applied; keeps the old one if it is wrong.
@@ -181,7 +187,7 @@ fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Lo
     };
     let changes = config::changes(config, &new);
     *config = config.reloaded(&new);
-    server.reload(options(config));
+    server.reload(options(config, log));
     if let Err(error) = log.set_filter(&config.log_level) {
         tracing::error!(%error, "cannot change the log level");
     }
@@ -194,6 +200,14 @@ fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Lo
         }
     }
     tracing::info!(changes = changes.len(), "configuration reloaded");
+}
+
+/// The configuration as administrators may see it from afar: without secrets.
+fn shown(config: &Config) -> serde_json::Value {
+    let shown = config.entries().into_iter().filter(|(key, _)| !key.secret);
+    serde_json::Value::Object(
+        shown.map(|(key, value)| (key.name.to_owned(), value.into())).collect(),
+    )
 }
 
 /// What TLS is told by the configuration.
@@ -233,16 +247,40 @@ fn anonymous_login(config: &Config) -> Option<AnonymousLogin> {
     (user != "none").then(|| AnonymousLogin { user, password: config.anonymous_login_pass.clone() })
 }
 
+/// What logins by token are told by the configuration; none if they are off.
+fn oauth_options(config: &Config) -> Option<Arc<OAuthOptions>> {
+    let id = config.oauth_resource_server_id.as_deref()?;
+    Some(Arc::new(OAuthOptions {
+        scope_prefix: config.oauth_scope_prefix.0.clone(),
+        issuer: config.oauth_issuer.clone(),
+        jwks_url: config.oauth_jwks_url.clone(),
+        jwks_file: config.oauth_jwks_file.clone(),
+        authorities: config.oauth_cacertfile.clone(),
+        default_key: config.oauth_default_key.clone(),
+        verify_audience: config.oauth_verify_aud,
+        algorithms: config.oauth_algorithms.clone(),
+        username_claims: config.oauth_username_claims.0.clone(),
+        additional_scopes_key: config.oauth_additional_scopes_key.clone(),
+        ..OAuthOptions::new(id)
+    }))
+}
+
 /// The server's options from the configuration.
-fn options(config: &Config) -> Options {
+fn options(config: &Config, log: &Log) -> Options {
+    let shown = shown(config);
     let config = config.clone();
     let memory = config::machine_memory_bytes();
     Options {
         tls: tls_options(&config),
         entry: entry_limits(&config),
         anonymous_login: anonymous_login(&config),
+        oauth: oauth_options(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
+        management_ip: config.management_ip,
+        management_port: config.management_port,
+        shown,
+        log_ring: log.ring(),
         amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,

@@ -1,12 +1,27 @@
 //! What the server is told by the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_wire::amqp091::table::DEPTH_MAX;
+use serde_json::Value;
 
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
+use crate::log_ring::LogRing;
+use crate::oauth::OAuthOptions;
+
+/// Where the management interface listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagementPort {
+    /// On the usual port, 15672; nowhere if that is taken.
+    Auto,
+    /// Nowhere.
+    None,
+    /// On this port, or the server does not start; 0 takes a free one.
+    Number(u16),
+}
 
 /// The settings of a server. Sizes are in bytes.
 #[derive(Debug, Clone)]
@@ -23,6 +38,16 @@ pub struct Options {
     pub entry: EntryLimits,
     /// User and password of those who log in by ANONYMOUS; without it there is no such login.
     pub anonymous_login: Option<AnonymousLogin>,
+    /// Logins by token; without it there are none.
+    pub oauth: Option<Arc<OAuthOptions>>,
+    /// The address of the management interface.
+    pub management_ip: IpAddr,
+    /// Its port.
+    pub management_port: ManagementPort,
+    /// The configuration as it is shown to administrators: no secrets.
+    pub shown: Value,
+    /// The last lines of the log.
+    pub log_ring: Arc<LogRing>,
     /// The product name in `connection.start`; some clients change their behaviour by it.
     pub product: String,
     /// The cluster name in `connection.start`.
@@ -143,6 +168,11 @@ impl Default for Options {
             proxies: Vec::new(),
             entry: EntryLimits::default(),
             anonymous_login: None,
+            oauth: None,
+            management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            management_port: ManagementPort::None,
+            shown: Value::Null,
+            log_ring: Arc::default(),
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
             default_user: "guest".to_owned(),

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::auth::Scopes;
 use crate::definitions::{Applied, Command, Exchange, Topology, Vhost};
 use crate::error::{Refusal, RefusalKind};
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
@@ -39,7 +40,8 @@ pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
-pub use import::{ImportError, Imported};
+pub use export::table_to_json;
+pub use import::{ImportError, Imported, table_from_json};
 pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
 pub use queues::{DropReason, QueueDeclared, QueueRequest};
@@ -63,13 +65,15 @@ pub struct Principal {
     pub client_id: Option<Name>,
     /// When the credential runs out: the connection is closed then. A password never does.
     pub expires_at: Option<Timestamp>,
+    /// What a token grants: it stands for all that definitions say of a user of this name.
+    pub scopes: Option<Arc<Scopes>>,
 }
 
 impl Principal {
     /// A connection that nobody has logged in on.
     pub fn new(connection: ConnectionId) -> Self {
         let (user, vhost) = (Name::default(), Name::default());
-        Self { connection, user, vhost, client_id: None, expires_at: None }
+        Self { connection, user, vhost, client_id: None, expires_at: None, scopes: None }
     }
 
     /// `user` in `vhost`, with a password.
@@ -97,6 +101,7 @@ pub struct Broker {
     memory_bytes: AtomicI64,
     memory_budget: AtomicU64,
     orphans: Vec<QueueId>,
+    churn: queues::Churn,
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
     access: access::Access,
@@ -129,6 +134,7 @@ impl Broker {
             memory_bytes: AtomicI64::new(0),
             memory_budget: AtomicU64::new(u64::MAX),
             orphans: Vec::new(),
+            churn: queues::Churn::default(),
             defined: AtomicU64::new(0),
             access: access::Access::default(),
         }

@@ -16,6 +16,7 @@ mod file;
 mod keys;
 mod listener_setting;
 mod memory;
+mod oauth_setting;
 mod reference;
 mod setting;
 mod suggest;
@@ -25,6 +26,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+
+use leveret_server::WebAddress;
 
 pub use arguments::ConfigArgs;
 pub use effective::to_toml;
@@ -145,9 +148,22 @@ fn check_listeners(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Prob
             "proxy_protocol",
             "proxy_protocol_from must say from where",
         ),
+        (
+            config.oauth_resource_server_id.is_some() && !has_token_keys(config),
+            "auth_oauth2.resource_server_id",
+            "keys must come from auth_oauth2.jwks_url, auth_oauth2.jwks_file or, as an address, \
+             auth_oauth2.issuer",
+        ),
     ];
     let broken = rules.into_iter().filter(|(broken, ..)| *broken);
     broken.map(|(_, key, text)| Problem::new(source(key), format!("{key}: {text}"))).collect()
+}
+
+/// Whether there is a source of keys for tokens.
+fn has_token_keys(config: &Config) -> bool {
+    let issuer = config.oauth_issuer.as_deref();
+    let discovers = issuer.is_some_and(|issuer| issuer.parse::<WebAddress>().is_ok());
+    discovers || config.oauth_jwks_url.is_some() || config.oauth_jwks_file.is_some()
 }
 
 /// The rules that no single key's type can hold.
@@ -155,11 +171,8 @@ fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
     let source =
         |name: &str| merged.get(name).map_or(Source::Default, |(_, source)| source.clone());
     let mut problems = Vec::new();
-    let future = [
-        ("management_listen", &config.management_listen),
-        ("metrics_listen", &config.metrics_listen),
-    ];
-    for (name, _) in future.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
+    if !config.metrics_listen.is_empty() {
+        let name = "metrics_listen";
         let text = format!("{name}: leveret does not have this listener yet; it must be \"none\"");
         problems.push(Problem::new(source(name), text));
     }

@@ -16,13 +16,14 @@ use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
-use super::handshake::{Handshake, Login};
+use super::handshake::{Client, Handshake, Login};
 use super::link::Link;
 use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
 use crate::session::Peer;
 use crate::shared::Shared;
+use crate::stats::ConnectionStats;
 
 /// How long a close waits for its close-ok, in milliseconds.
 pub(super) const CLOSE_TIMEOUT_MS: u64 = 5_000;
@@ -57,6 +58,10 @@ pub(crate) struct Session {
     pub(super) link: Link,
     /// While the password is being checked.
     pub(super) login: Option<Box<Login>>,
+    /// A new secret is being checked: nothing is read until then.
+    pub(super) awaits_secret: bool,
+    /// What the client says of itself, until the connection is open.
+    pub(super) client: Option<Box<Client>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -97,12 +102,14 @@ impl Session {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox, peer);
+        let link = Link::new(shared, mailbox, peer, now);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
             login: None,
+            awaits_secret: false,
+            client: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -125,6 +132,10 @@ impl Session {
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.link.mailbox
+    }
+
+    pub(crate) fn stats(&self) -> &Arc<ConnectionStats> {
+        &self.link.stats
     }
 
     pub(crate) fn connection(&self) -> ConnectionId {
@@ -164,7 +175,10 @@ impl Session {
 
     /// Whether nothing is read for a reason that is not the client's own slowness to read.
     fn is_paused(&self) -> bool {
-        self.is_held_up() || self.is_input_held() || self.link.rest_until.is_some()
+        self.is_held_up()
+            || self.is_input_held()
+            || self.awaits_secret && matches!(self.phase, Phase::Running)
+            || self.link.rest_until.is_some()
     }
 
     fn is_held_up(&self) -> bool {
@@ -341,7 +355,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
+            Method::ConnectionUpdateSecret { new_secret, .. } => self.on_update_secret(new_secret),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -425,7 +439,8 @@ impl Session {
         };
         match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
-                self.channels.insert(number, Box::new(Channel::new(number, seat)));
+                self.channels
+                    .insert(number, Box::new(Channel::new(self.link.start_channel(number), seat)));
                 self.link.send(number, &Method::ChannelOpenOk {});
             }
             Err(failure) => self.fail_connection(failure, (0, 0)),
@@ -574,7 +589,8 @@ impl Session {
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
+            Notice::Login(outcome) => self.on_secret(outcome),
+            Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {

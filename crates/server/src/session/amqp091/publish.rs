@@ -176,6 +176,7 @@ impl Channel {
         if self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX) {
             self.permit(link)?;
             self.note_publish(link);
+            self.stats.publish.add(1);
             let token = &self.routing_key[REPLY_TO_PREFIX.len()..];
             if !link.broker().reply(token, message.clone()) && self.mandatory {
                 self.return_message(link, &message);
@@ -192,10 +193,14 @@ impl Channel {
             return Ok(());
         }
         let tag = self.note_publish(link);
+        self.stats.publish.add(1);
+        link.count_route(&route);
         if !route.queues.is_empty() {
             link.outgoing.push(message, &route, mark(self.number, tag));
         } else if self.mandatory {
             self.return_message(link, &message);
+        } else {
+            self.stats.drop_unroutable.add(1);
         }
         Ok(())
     }
@@ -208,6 +213,12 @@ impl Channel {
             self.may_write = Some(version);
         }
         Ok(())
+    }
+
+    /// Forgets where the user may publish: a new credential may allow less.
+    pub(super) fn forget_permits(&mut self) {
+        self.may_write = None;
+        self.last_route = None;
     }
 
     /// The queues for a message, from memory if they are known.
@@ -240,6 +251,7 @@ impl Channel {
 
     /// Sends an unroutable mandatory message back.
     pub(super) fn return_message(&self, link: &mut Link, message: &Message) {
+        self.stats.return_unroutable.add(1);
         write_return(
             link.out.tail(),
             self.number,
