@@ -115,7 +115,7 @@ async fn serve(
         server = Server::start(options(&config, &log)) => server,
         () = signals.stop() => return Ok(()),
     };
-    let server = server.map_err(advise)?;
+    let server = server.map_err(|error| advise(error, &config))?;
     announce(&server, started);
     notify::ready();
     loop {
@@ -323,7 +323,7 @@ fn options(config: &Config, log: &Log) -> Options {
 }
 
 /// Adds what can be done to an error that names the address.
-fn advise(error: std::io::Error) -> anyhow::Error {
+fn advise(error: std::io::Error, config: &Config) -> anyhow::Error {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "another broker may run there: stop it, or choose another address",
         ErrorKind::PermissionDenied => {
@@ -332,5 +332,12 @@ fn advise(error: std::io::Error) -> anyhow::Error {
         ErrorKind::AddrNotAvailable => "this machine has no such address: choose another one",
         _ => return error.into(),
     };
-    anyhow!("{error}; {advice} with --amqp-listen ADDR:PORT (port 0 takes a free one)")
+    let text = error.to_string();
+    let tls = config.amqps_listen.iter().any(|tls| text.contains(&format!("listen on {tls}: ")));
+    let flag = match tls {
+        _ if text.contains("management.tcp.port") => "--management-tcp-port PORT",
+        true => "--amqps-listen ADDR:PORT",
+        false => "--amqp-listen ADDR:PORT",
+    };
+    anyhow!("{text}; {advice} with {flag} (port 0 takes a free one)")
 }

@@ -139,6 +139,15 @@ fn a_file_that_was_named_and_is_not_there_is_named_with_the_key() {
     assert_refused(&tls, &["cannot use TLS: /nonexistent/a: ", "ssl_options.certfile"]);
 }
 
+#[test]
+fn a_taken_port_for_management_is_told_from_that_for_clients() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let data = directory("management");
+    let output = broker(&data).args(["--management-tcp-port", &port]).output().unwrap();
+    assert_refused(&output, &["management interface", "another broker", "--management-tcp-port"]);
+}
+
 /// The whole device takes a single page: enough for the directory, too little for anything in it.
 #[test]
 fn a_full_disk_is_refused_with_a_way_out() {
