@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
 use crate::log_ring::LogRing;
+use crate::oauth::OAuthOptions;
 
 /// Where the management interface listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Options {
     pub shown: Value,
     /// The last lines of the log.
     pub log_ring: Arc<LogRing>,
+    /// Logins by token; without it there are none.
+    pub oauth: Option<Arc<OAuthOptions>>,
     /// The product name in `connection.start`; some clients change their behaviour by it.
     pub product: String,
     /// The cluster name in `connection.start`.
@@ -169,6 +172,7 @@ impl Default for Options {
             management_port: ManagementPort::None,
             shown: Value::Null,
             log_ring: Arc::default(),
+            oauth: None,
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
             default_user: "guest".to_owned(),

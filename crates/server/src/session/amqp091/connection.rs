@@ -67,6 +67,8 @@ pub(crate) struct Session {
     pub(super) login: Option<Box<Login>>,
     /// What the client says of itself, until the connection is open.
     pub(super) client: Option<Box<Client>>,
+    /// A new secret is being checked: nothing is read until then.
+    pub(super) awaits_secret: bool,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -114,6 +116,7 @@ impl Session {
             link,
             login: None,
             client: None,
+            awaits_secret: false,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -179,7 +182,10 @@ impl Session {
 
     /// Whether nothing is read for a reason that is not the client's own slowness to read.
     fn is_paused(&self) -> bool {
-        self.is_held_up() || self.is_input_held() || self.link.rest_until.is_some()
+        self.is_held_up()
+            || self.is_input_held()
+            || self.awaits_secret && matches!(self.phase, Phase::Running)
+            || self.link.rest_until.is_some()
     }
 
     fn is_held_up(&self) -> bool {
@@ -356,7 +362,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
+            Method::ConnectionUpdateSecret { new_secret, .. } => self.on_update_secret(new_secret),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -590,7 +596,8 @@ impl Session {
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
+            Notice::Login(outcome) => self.on_secret(outcome),
+            Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {
