@@ -18,6 +18,8 @@ use ureq::http::{Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
+use super::table::harmless;
+
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a request may take; an import of definitions takes long.
@@ -237,7 +239,10 @@ impl Client {
             404 if matches!(reason, "" | "Not Found") => format!("there is no {}", target.what),
             404 => format!("there is no {}: {reason}", target.what),
             _ if reason.is_empty() => format!("{base} answered with status {status}"),
-            _ => reason.to_owned(),
+            _ => {
+                let lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+                harmless(&lines.collect::<Vec<_>>().join(": "))
+            }
         }
     }
 }

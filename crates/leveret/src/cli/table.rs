@@ -24,6 +24,8 @@ pub(super) enum Form {
     Bytes,
     /// A number for each second.
     Rate,
+    /// A number of bytes for each second.
+    ByteRate,
     /// Milliseconds since 1970.
     Time,
     /// Milliseconds.
@@ -173,7 +175,7 @@ impl Rows {
         let rows: Vec<Vec<String>> = self.rows.iter().map(cells).collect();
         let head: Vec<&str> = self.columns.iter().map(|(name, ..)| name.as_str()).collect();
         let is_number = |(_, path, form): &(String, String, Form)| {
-            matches!(form, Form::Bytes | Form::Rate)
+            matches!(form, Form::Bytes | Form::Rate | Form::ByteRate)
                 || self.rows.iter().any(|row| find(row, path).is_number())
         };
         let numbers: Vec<bool> = self.columns.iter().map(is_number).collect();
@@ -253,6 +255,7 @@ pub(super) fn cell(value: &Value, form: Form) -> String {
     let number = value.as_f64();
     match (form, number) {
         (Form::Bytes, Some(bytes)) => size(bytes),
+        (Form::ByteRate, Some(rate)) => format!("{}/s", size(rate)),
         (Form::Rate, Some(rate)) => format!("{rate:.1}/s"),
         (Form::Time, Some(ms)) => time::show(ms as i64),
         (Form::Duration, Some(ms)) => time::span(ms as u64),
@@ -283,7 +286,15 @@ fn size(bytes: f64) -> String {
     while number >= 1024.0 && unit + 1 < units.len() {
         (number, unit) = (number / 1024.0, unit + 1);
     }
-    if unit == 0 { format!("{number} B") } else { format!("{number:.1} {}", units[unit]) }
+    if unit == 0 { format!("{number:.0} B") } else { format!("{number:.1} {}", units[unit]) }
+}
+
+/// A number of things, in words.
+pub(super) fn counted(number: impl Into<u64>, noun: &str) -> String {
+    match number.into() {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
 }
 
 /// A text that cannot move the cursor, colour anything, or turn the direction of writing.

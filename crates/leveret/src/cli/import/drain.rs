@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::Ends;
 use super::job::Job;
 use crate::cli::amqp;
+use crate::cli::table::counted;
 
 /// How many bytes a batch may have.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -66,14 +67,16 @@ impl Outcome {
             return;
         }
         if left > 0 {
-            self.fault = Some(format!("{left} messages are left at the source"));
+            self.fault = Some(format!("{} left at the source", counted(left, "message")));
         } else if i64::try_from(taken) != Ok(arrived) {
             self.fault = Some(format!(
-                "{taken} messages were confirmed, and the queue has {arrived} more than before: \
-                 some expired or were consumed meanwhile"
+                "{} confirmed, but the queue has {arrived} more than before: some \
+                 expired or were consumed meanwhile",
+                counted(taken, "message")
             ));
         } else if unacked > 0 {
-            self.fault = Some(format!("{unacked} messages are held by consumers of the source"));
+            self.fault =
+                Some(format!("consumers of the source hold {}", counted(unacked, "message")));
         }
     }
 }

@@ -18,7 +18,7 @@ use super::Operation;
 use super::amqp;
 use super::api::Client;
 use super::session::Session;
-use super::table::{Column, Form, ListArgs, extra, shown};
+use super::table::{Column, Form, ListArgs, counted, extra, shown};
 use job::Job;
 
 const COLUMNS: &[Column] = &[
@@ -105,7 +105,7 @@ impl ImportArgs {
     fn preview(&self, ends: &Ends<'_>) -> anyhow::Result<()> {
         if !self.only_messages {
             let count = definitions::preview(ends)?;
-            ends.session.say(&format!("{count} definitions would be taken"))?;
+            ends.session.say(&format!("definitions that would be taken: {count}"))?;
         }
         if self.only_definitions {
             return Ok(());
@@ -131,7 +131,7 @@ impl ImportArgs {
             for job in jobs.iter().filter(|job| job.vhost == vhost) {
                 bar.set_message(super::table::harmless(&job.queue));
                 let outcome = drain::take(ends, &target, job, &bar);
-                bad += usize::from(!outcome.is_whole());
+                bad += u64::from(!outcome.is_whole());
                 if outcome.is_worth_a_line() {
                     rows.push(outcome.row(job));
                 }
@@ -144,14 +144,14 @@ impl ImportArgs {
         self.report(ends.session, rows, bad)
     }
 
-    fn report(&self, session: &Session, rows: Vec<Value>, bad: usize) -> anyhow::Result<()> {
+    fn report(&self, session: &Session, rows: Vec<Value>, bad: u64) -> anyhow::Result<()> {
         let sum = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
         let (taken, left) = (sum("taken"), sum("left"));
         if !rows.is_empty() || session.json {
             session.print_list(rows, COLUMNS, &ListArgs::default())?;
         }
-        session.say(&format!("{taken} messages were taken, {left} are left"))?;
-        ensure!(bad == 0, "{bad} queues were not taken whole; running this again goes on");
+        session.say(&format!("messages taken: {taken}, left: {left}"))?;
+        ensure!(bad == 0, "{} not taken whole; running this again goes on", counted(bad, "queue"));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::Operation;
 use crate::cli::api::{Refused, Target};
 use crate::cli::session::Session;
-use crate::cli::table::{Column, Form, ListArgs, extra, shown};
+use crate::cli::table::{Column, Form, ListArgs, counted, extra, shown};
 
 const COLUMNS: &[Column] = &[
     shown("name"),
@@ -16,8 +16,8 @@ const COLUMNS: &[Column] = &[
     shown("state"),
     shown("protocol"),
     shown("channels"),
-    shown("from_client").at("recv_oct_details.rate").form(Form::Rate),
-    shown("to_client").at("send_oct_details.rate").form(Form::Rate),
+    shown("from_client").at("recv_oct_details.rate").form(Form::ByteRate),
+    shown("to_client").at("send_oct_details.rate").form(Form::ByteRate),
     extra("user_provided_name"),
     extra("connected_at").form(Form::Time),
     extra("client").at("client_properties.product"),
@@ -91,7 +91,7 @@ impl Close {
         session.client.delete(&target(name).because(reason)).map(drop)
     }
 
-    fn of_user(session: &Session, user: &str, reason: Option<&str>) -> anyhow::Result<usize> {
+    fn of_user(session: &Session, user: &str, reason: Option<&str>) -> anyhow::Result<u64> {
         let all = Target::new("list of connections", &["connections"]);
         let all = session.client.get(&all.query("columns", "name,user"))?;
         let theirs = all.as_array().into_iter().flatten().filter(|one| one["user"] == user);
@@ -116,7 +116,7 @@ impl Operation for Close {
         if let Some(user) = &self.of_user {
             let reason = self.connection.as_deref().or(self.reason.as_deref());
             let closed = Self::of_user(session, user, reason)?;
-            return session.say(&format!("{closed} connections of `{user}` were closed"));
+            return session.say(&format!("closed {} of `{user}`", counted(closed, "connection")));
         }
         let name = self.connection.as_deref().context("which connection?")?;
         Self::close_one(session, name, self.reason.as_deref())?;

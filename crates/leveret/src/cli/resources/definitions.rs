@@ -59,12 +59,12 @@ impl Operation for Command {
                     return crate::print(&text);
                 }
                 write_private(file, &text)?;
-                session.say(&format!("{} definitions were written to {file}", count(&definitions)))
+                session.say(&format!("definitions written to {file}: {}", count(&definitions)))
             }
             Command::Import(File { file }) => {
                 let definitions = read_json(file)?;
                 session.client.post(&target(session), &definitions)?;
-                session.say(&format!("{} definitions were taken in", count(&definitions)))
+                session.say(&format!("definitions taken in: {}", count(&definitions)))
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::cli::Operation;
 use crate::cli::api::Target;
 use crate::cli::argument::{KeyValue, object, pairs};
 use crate::cli::session::Session;
-use crate::cli::table::{Column, ListArgs, shown};
+use crate::cli::table::{Column, ListArgs, counted, shown};
 
 const OF_VHOSTS: &[Column] = &[shown("vhost"), shown("value")];
 const OF_USERS: &[Column] = &[shown("user"), shown("value")];
@@ -114,12 +114,8 @@ impl Owner<'_> {
         for limit in &names {
             session.client.delete(&self.target(limit))?;
         }
-        session.say(&format!(
-            "{} limits of {} `{}` were removed",
-            names.len(),
-            self.noun,
-            self.name
-        ))
+        let removed = counted(names.len() as u64, "limit");
+        session.say(&format!("removed {removed} of {} `{}`", self.noun, self.name))
     }
 
     /// The limits that are there.

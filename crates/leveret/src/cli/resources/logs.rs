@@ -9,7 +9,7 @@ use super::messages::need_leveret;
 use crate::cli::Operation;
 use crate::cli::api::Target;
 use crate::cli::session::Session;
-use crate::cli::table::{Form, cell};
+use crate::cli::table::{Form, cell, harmless};
 
 /// How often a log that is followed is looked at.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -48,7 +48,9 @@ fn line(entry: &Value) -> String {
         Value::Object(fields) if !fields.is_empty() => format!(" {}", text("fields")),
         _ => String::new(),
     };
-    format!("{time} {level:>5} {target}: {}{fields}\n", text("message"))
+    let message = harmless(entry["message"].as_str().unwrap_or_default());
+    let message = if message.is_empty() { message } else { format!(" {message}") };
+    format!("{time} {level:>5} {target}:{message}{fields}\n")
 }
 
 impl Operation for Logs {

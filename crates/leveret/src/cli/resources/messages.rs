@@ -10,7 +10,7 @@ use super::health::is_leveret;
 use crate::cli::Operation;
 use crate::cli::api::{Refused, Target};
 use crate::cli::session::Session;
-use crate::cli::table::{Column, Form, ListArgs, extra, shown};
+use crate::cli::table::{Column, Form, ListArgs, counted, extra, shown};
 
 const COLUMNS: &[Column] = &[
     shown("position"),
@@ -181,10 +181,11 @@ pub struct Move {
     routing_key: Option<String>,
 }
 
-/// Says so if a broker that is not ours was asked for what only ours has.
+/// Says so if a broker that is not ours was asked for what only ours has. RabbitMQ refuses unknown
+/// paths with one of several statuses.
 pub(super) fn need_leveret(session: &Session, error: anyhow::Error) -> anyhow::Error {
-    let missing = error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == 404);
-    if missing && !is_leveret(session) {
+    let unknown = |refused: &Refused| matches!(refused.status, 400 | 404 | 405);
+    if error.downcast_ref::<Refused>().is_some_and(unknown) && !is_leveret(session) {
         return anyhow::anyhow!(
             "the broker at {} is not Leveret, and has nothing for this verb",
             session.client.base()
@@ -269,11 +270,11 @@ impl Sum {
         }
         let Sum { matched, moved, deleted, refused } = self;
         if dry_run {
-            return session.say(&format!("{matched} messages are meant; none was touched"));
+            let meant = counted(*matched, "message");
+            return session.say(&format!("{meant} would be touched; nothing was done"));
         }
-        session
-            .say(&format!("{moved} messages were moved, {deleted} deleted, {refused} refused"))?;
-        ensure!(*refused == 0, "{refused} messages were refused and stayed where they were");
+        session.say(&format!("messages moved: {moved}, deleted: {deleted}, refused: {refused}"))?;
+        ensure!(*refused == 0, "{} refused, which stayed", counted(*refused, "message"));
         Ok(())
     }
 }

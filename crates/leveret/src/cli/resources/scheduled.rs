@@ -66,7 +66,7 @@ impl Operation for Command {
                 if session.json {
                     return session.print_json(&answer);
                 }
-                session.say(&format!("{} messages were cancelled", answer["cancelled"]))
+                session.say(&format!("messages cancelled: {}", answer["cancelled"]))
             }
         }
     }
