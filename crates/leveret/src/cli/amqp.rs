@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use leveret_client::{Connection, Options, Uri};
 use serde_json::Value;
 
@@ -43,7 +43,8 @@ fn port(client: &Client) -> anyhow::Result<u16> {
 /// Connects.
 pub(super) fn connect(uri: &Uri, name: &str) -> anyhow::Result<Connection> {
     let options = Options { name: name.to_owned(), timeout: CALL_MAX, ..Options::default() };
-    Connection::connect_with(uri, &options).with_context(|| {
-        format!("connecting as `{}` to {}:{}, vhost `{}`", uri.user, uri.host, uri.port, uri.vhost)
+    Connection::connect_with(uri, &options).map_err(|error| {
+        let Uri { host, port, user, vhost, .. } = uri;
+        anyhow!("connecting to {host}:{port} as `{user}`, vhost `{vhost}`: {error}")
     })
 }

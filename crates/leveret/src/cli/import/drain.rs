@@ -18,7 +18,6 @@ use leveret_client::{
 };
 use serde_json::{Value, json};
 
-use super::Ends;
 use super::job::Job;
 use crate::cli::amqp;
 use crate::cli::table::counted;
@@ -117,55 +116,79 @@ struct Drain<'a> {
     last_tag: u64,
 }
 
-/// Takes the messages of a queue.
-pub(super) fn take(ends: &Ends<'_>, target: &Uri, job: &Job, bar: &ProgressBar) -> Outcome {
-    let mut outcome = Outcome { found: job.messages(), ..Outcome::default() };
-    if let Some(obstacle) = job.obstacle() {
-        outcome.left = job.messages();
-        outcome.fault = (outcome.left > 0).then(|| obstacle.to_owned());
-        return outcome;
-    }
-    if let Err(error) = drain(ends, target, job, (&mut outcome, bar)) {
-        outcome.fault = Some(format!("{error:#}"));
-    }
-    outcome.check(job.unacked);
-    outcome
+/// Takes the messages of one queue after the other.
+pub(super) struct Drainer<'a> {
+    /// The source.
+    pub(super) source: &'a Uri,
+    /// Where messages go.
+    pub(super) target: &'a Uri,
+    /// What shows how far it is.
+    pub(super) bar: &'a ProgressBar,
+    /// With which the queues of a vhost are looked at, since most are empty.
+    looking: Option<(String, End)>,
 }
 
-fn drain(
-    ends: &Ends<'_>,
-    target: &Uri,
-    job: &Job,
-    (outcome, bar): (&mut Outcome, &ProgressBar),
-) -> anyhow::Result<()> {
-    let mut source = End::open(&ends.source_uri, &job.vhost).context("at the source")?;
-    let ready = source.ready(&job.queue).context("at the source")?;
-    outcome.found = ready + job.unacked;
-    if ready == 0 {
-        return Ok(());
+impl<'a> Drainer<'a> {
+    /// Nothing is connected yet.
+    pub(super) fn new(source: &'a Uri, target: &'a Uri, bar: &'a ProgressBar) -> Self {
+        Self { source, target, bar, looking: None }
     }
-    let mut drain = Drain {
-        job,
-        source,
-        target: End::open(target, &job.vhost)?,
-        user: target.user.clone(),
-        relay: relay_name(),
-        batch: 0,
-        batch_bytes: 0,
-        last_tag: 0,
-    };
-    let before = drain.prepare()?;
-    let pumped = drain.pump(outcome, bar);
-    let (source, target) = (&mut drain.source, &mut drain.target);
-    if let Ok(after) = target.ready(&job.queue) {
-        outcome.arrived =
-            i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
+
+    /// How many messages of a queue are ready at the source. Its statistics are seconds old.
+    pub(super) fn ready(&mut self, job: &Job) -> anyhow::Result<u64> {
+        let mut end = match self.looking.take() {
+            Some((vhost, end)) if vhost == job.vhost => end,
+            _ => End::open(self.source, &job.vhost)?,
+        };
+        let ready = end.ready(&job.queue)?;
+        self.looking = Some((job.vhost.clone(), end));
+        Ok(ready)
     }
-    outcome.left = source.ready(&job.queue).unwrap_or(ready.saturating_sub(outcome.taken));
-    let _ = target.connection.delete_exchange(target.channel, &drain.relay);
-    pumped?;
-    drain.source.connection.close()?;
-    Ok(drain.target.connection.close()?)
+
+    /// Takes the messages of a queue.
+    pub(super) fn take(&mut self, job: &Job) -> Outcome {
+        let messages = job.messages();
+        let mut outcome = Outcome { found: messages, left: messages, ..Outcome::default() };
+        if let Some(obstacle) = job.obstacle() {
+            outcome.fault = (messages > 0).then(|| obstacle.to_owned());
+            return outcome;
+        }
+        if let Err(error) = self.drain(job, &mut outcome) {
+            outcome.fault = Some(format!("{error:#}"));
+        }
+        outcome.check(job.unacked);
+        outcome
+    }
+
+    fn drain(&mut self, job: &Job, outcome: &mut Outcome) -> anyhow::Result<()> {
+        let ready = self.ready(job).context("at the source")?;
+        (outcome.found, outcome.left) = (ready + job.unacked, ready);
+        if ready == 0 {
+            return Ok(());
+        }
+        let mut drain = Drain {
+            job,
+            source: End::open(self.source, &job.vhost).context("at the source")?,
+            target: End::open(self.target, &job.vhost)?,
+            user: self.target.user.clone(),
+            relay: relay_name(),
+            batch: 0,
+            batch_bytes: 0,
+            last_tag: 0,
+        };
+        let before = drain.prepare()?;
+        let pumped = drain.pump(outcome, self.bar);
+        let (source, target) = (&mut drain.source, &mut drain.target);
+        if let Ok(after) = target.ready(&job.queue) {
+            outcome.arrived = after.cast_signed() - before.cast_signed();
+        }
+        outcome.left = source.ready(&job.queue).unwrap_or(ready.saturating_sub(outcome.taken));
+        // It goes with its binding at the latest.
+        let _ = target.connection.delete_exchange(target.channel, &drain.relay);
+        pumped?;
+        drain.source.connection.close()?;
+        Ok(drain.target.connection.close()?)
+    }
 }
 
 /// A name for the exchange of one queue.

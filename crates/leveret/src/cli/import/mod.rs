@@ -8,7 +8,7 @@ mod definitions;
 mod drain;
 mod job;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use leveret_client::Uri;
@@ -19,6 +19,7 @@ use super::amqp;
 use super::api::Client;
 use super::session::Session;
 use super::table::{Column, Form, ListArgs, counted, extra, shown};
+use drain::Drainer;
 use job::Job;
 
 const COLUMNS: &[Column] = &[
@@ -124,13 +125,14 @@ impl ImportArgs {
         let jobs = self.jobs(ends)?;
         let target = amqp::uri(ends.session, self.to.as_deref())?;
         let bar = bar(ends.session, jobs.iter().map(Job::messages).sum())?;
+        let mut drainer = Drainer::new(&ends.source_uri, &target, &bar);
         let mut rows = Vec::new();
         let mut bad = 0;
         for vhost in job::vhosts(&jobs) {
             let lent = definitions::lend(ends.session, vhost, &target.user)?;
             for job in jobs.iter().filter(|job| job.vhost == vhost) {
                 bar.set_message(super::table::harmless(&job.queue));
-                let outcome = drain::take(ends, &target, job, &bar);
+                let outcome = drainer.take(job);
                 bad += u64::from(!outcome.is_whole());
                 if outcome.is_worth_a_line() {
                     rows.push(outcome.row(job));
@@ -171,6 +173,12 @@ impl Operation for ImportArgs {
         let ends = self.ends(session)?;
         if self.dry_run {
             return self.preview(&ends);
+        }
+        // What cannot work must fail before anything is changed.
+        let first = if self.only_definitions { None } else { self.jobs(&ends)?.into_iter().next() };
+        if let Some(job) = first {
+            let uri = Uri { vhost: job.vhost, ..ends.source_uri.clone() };
+            amqp::connect(&uri, "leveret import").context("at the source")?.close()?;
         }
         if !self.only_messages {
             definitions::take(&ends)?;
