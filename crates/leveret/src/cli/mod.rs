@@ -16,6 +16,8 @@ mod resources;
 mod secret;
 mod session;
 mod table;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use clap::{Args, Subcommand};
@@ -28,6 +30,7 @@ use resources::{
     publish, queues, scheduled, status, topic_permissions, users, vhosts, whoami,
 };
 use session::{Session, SessionArgs};
+pub use table::text as table_text;
 
 /// What a verb does once it is known whom to ask.
 pub trait Operation {

@@ -179,7 +179,7 @@ impl Rows {
                 || self.rows.iter().any(|row| find(row, path).is_number())
         };
         let numbers: Vec<bool> = self.columns.iter().map(is_number).collect();
-        text(self.header.then_some(&head), &rows, &numbers)
+        text(self.header.then_some(&head[..]), &rows, &numbers)
     }
 }
 
@@ -194,8 +194,9 @@ pub(super) fn one(value: &Value, columns: &[Column]) -> String {
     text(None, &rows, &[false, false])
 }
 
-/// A table without lines, columns two spaces apart; on a terminal cells are broken to fit.
-fn text(head: Option<&Vec<&str>>, rows: &[Vec<String>], numbers: &[bool]) -> String {
+/// A table without lines, columns two spaces apart; on a terminal cells are broken to fit. Columns
+/// that are `numbers` stand right.
+pub fn text(head: Option<&[&str]>, rows: &[Vec<String>], numbers: &[bool]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     if let Some(width) = terminal_width() {
@@ -216,6 +217,7 @@ fn text(head: Option<&Vec<&str>>, rows: &[Vec<String>], numbers: &[bool]) -> Str
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     let text: String = lines.collect();
+    // A table without columns would still be an empty line.
     if rows.is_empty() && head.is_none() { String::new() } else { text }
 }
 
@@ -345,7 +347,7 @@ mod tests {
     #[test]
     fn columns_are_chosen_by_name_or_path() {
         let shown = rows(&columns(&["rate", "stats.publish_details"])).unwrap();
-        assert_eq!(shown.to_text(), "  rate  stats.publish_details\n1.2/s  rate=1.25\n    -  -\n");
+        assert_eq!(shown.to_text(), " rate  stats.publish_details\n1.2/s  rate=1.25\n    -  -\n");
         assert_eq!(shown.to_json()[0]["rate"], json!(1.25));
         let error = rows(&columns(&["mesages"])).err().unwrap().to_string();
         assert_eq!(error, "there is no column `mesages`; there are name, messages, rate");

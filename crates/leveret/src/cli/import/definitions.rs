@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_stream_goes_with_its_bindings() {
-        let binding = |to: &str, kind: &str| json!({"source": "x", "vhost": "/", "destination": to, "destination_type": kind});
+        let binding = |to: &str, kind: &str| json!({"vhost": "/", "destination": to, "destination_type": kind});
         let mut definitions = json!({
             "queues": [
                 {"name": "s", "vhost": "/", "arguments": {"x-queue-type": "stream"}},

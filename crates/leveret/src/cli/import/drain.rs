@@ -136,13 +136,22 @@ impl<'a> Drainer<'a> {
 
     /// How many messages of a queue are ready at the source. Its statistics are seconds old.
     pub(super) fn ready(&mut self, job: &Job) -> anyhow::Result<u64> {
+        if self.looking.as_ref().is_some_and(|(vhost, _)| *vhost != job.vhost) {
+            self.stop_looking();
+        }
         let mut end = match self.looking.take() {
-            Some((vhost, end)) if vhost == job.vhost => end,
-            _ => End::open(self.source, &job.vhost)?,
+            Some((_, end)) => end,
+            None => End::open(self.source, &job.vhost)?,
         };
         let ready = end.ready(&job.queue)?;
         self.looking = Some((job.vhost.clone(), end));
         Ok(ready)
+    }
+
+    /// Ends the connection that is not for one queue.
+    pub(super) fn stop_looking(&mut self) {
+        // What it was for is done, so it does not matter how it ends.
+        self.looking.take().map(|(_, end)| end.connection.close());
     }
 
     /// Takes the messages of a queue.

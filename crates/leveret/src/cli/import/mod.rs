@@ -142,6 +142,7 @@ impl ImportArgs {
                 definitions::take_back(ends.session, vhost, &target.user)?;
             }
         }
+        drainer.stop_looking();
         bar.finish_and_clear();
         self.report(ends.session, rows, bad)
     }

@@ -1,5 +1,6 @@
 //! `leveret scheduled`: messages that wait in an exchange for their time.
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 
 use super::messages::{Look, need_leveret};
@@ -64,8 +65,9 @@ impl Operation for Command {
                 let answer = session.client.delete(&target);
                 let answer = answer.map_err(|error| need_leveret(session, error))?;
                 if session.json {
-                    return session.print_json(&answer);
+                    session.print_json(&answer)?;
                 }
+                ensure!(answer["cancelled"] != 0, "no such message waits in `{exchange}`");
                 session.say(&format!("messages cancelled: {}", answer["cancelled"]))
             }
         }
