@@ -93,7 +93,7 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
     let mut config = loaded.config;
     let server = tokio::select! {
-        server = Server::start(options(&config)) => server,
+        server = Server::start(options(&config, &log)) => server,
         () = signals.stop() => return Ok(()),
     };
     let server = server.map_err(advise)?;
@@ -144,11 +144,15 @@ fn announce(server: &Server, started: Instant) {
     for address in server.amqps_addresses() {
         line.push_str(&format!(" amqps={address}"));
     }
+    if let Some(address) = server.management_address() {
+        line.push_str(&format!(" management={address}"));
+    }
     let start_ms = started.elapsed().as_millis();
     // A standard output that is closed is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line} start_ms={start_ms}");
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, amqp = ?server.amqp_addresses(), start_ms, "ready");
+    let (amqp, management) = (server.amqp_addresses(), server.management_address());
+    tracing::info!(version, ?amqp, ?management, start_ms, "ready");
 }
 
 /// Reads the configuration again and applies what can be applied; keeps the old one if it is wrong.
@@ -162,7 +166,7 @@ fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Lo
     };
     let changes = config::changes(config, &new);
     *config = config.reloaded(&new);
-    server.reload(options(config));
+    server.reload(options(config, log));
     if let Err(error) = log.set_filter(&config.log_level) {
         tracing::error!(%error, "cannot change the log level");
     }
@@ -175,6 +179,14 @@ fn reload(arguments: &ConfigArgs, config: &mut Config, server: &Server, log: &Lo
         }
     }
     tracing::info!(changes = changes.len(), "configuration reloaded");
+}
+
+/// The configuration as administrators may see it from afar: without secrets.
+fn shown(config: &Config) -> serde_json::Value {
+    let shown = config.entries().into_iter().filter(|(key, _)| !key.secret);
+    serde_json::Value::Object(
+        shown.map(|(key, value)| (key.name.to_owned(), value.into())).collect(),
+    )
 }
 
 /// What TLS is told by the configuration.
@@ -215,7 +227,8 @@ fn anonymous_login(config: &Config) -> Option<AnonymousLogin> {
 }
 
 /// The server's options from the configuration.
-fn options(config: &Config) -> Options {
+fn options(config: &Config, log: &Log) -> Options {
+    let shown = shown(config);
     let config = config.clone();
     let memory = config::machine_memory_bytes();
     Options {
@@ -224,6 +237,10 @@ fn options(config: &Config) -> Options {
         anonymous_login: anonymous_login(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
+        management_ip: config.management_ip,
+        management_port: config.management_port,
+        shown,
+        log_ring: log.ring(),
         amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,
@@ -234,6 +251,8 @@ fn options(config: &Config) -> Options {
         frame_max: config.frame_max,
         channel_max: config.channel_max,
         max_message_size: config.max_message_size,
+        header_count_max: (config.header_count_max > 0).then_some(config.header_count_max),
+        header_depth_max: config.header_depth_max,
         handshake_timeout: config.handshake_timeout,
         login_failure_delay: config.login_failure_delay,
         login_cache_ttl: config.login_cache_ttl,

@@ -58,7 +58,7 @@ impl World {
         let from = session::Peer::new(([127, 0, 0, 1], 40_000).into());
         let session = Session::new(Arc::clone(&self.shared), from, NOW);
         let mailbox = Arc::clone(session.mailbox());
-        self.shared.connect(session.connection(), Arc::clone(&mailbox));
+        self.shared.connect(Arc::clone(&mailbox), Arc::clone(session.stats()));
         Peer { session, mailbox }
     }
 }

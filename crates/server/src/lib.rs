@@ -15,12 +15,15 @@ mod fatal;
 pub mod hot_path;
 mod listener_options;
 mod loading;
+mod log_ring;
 mod login;
+mod management;
 mod memory;
 mod net;
 mod options;
 mod session;
 mod shared;
+mod stats;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -38,11 +41,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub use durable::tools as durable_tools;
+pub use leveret_management::node::LogLine;
 pub use leveret_wire::x509::NameKind;
 pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
-pub use options::{AnonymousLogin, Durability, Options, StoreOptions};
+pub use log_ring::LogRing;
+pub use options::{AnonymousLogin, Durability, ManagementPort, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
+use management::Administered;
 use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
 use net::tls::TlsContext;
@@ -61,6 +67,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     tls: Option<Arc<TlsContext>>,
+    management: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
 }
@@ -84,6 +91,7 @@ impl Server {
         let tls = load_tls(&options)?;
         let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
         let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
+        let management = management::listen_for(&options)?;
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
@@ -104,7 +112,10 @@ impl Server {
             tasks.push(tokio::spawn(async move { tls.watch().await }));
         }
         let running = Mutex::new(Some(running));
-        Ok(Self { shared, addresses, tls_addresses, tls, tasks, running })
+        let (address, task) = serve_management(management, &shared, (&addresses, &tls_addresses))?;
+        tasks.extend(task);
+        let management = address;
+        Ok(Self { shared, addresses, tls_addresses, tls, management, tasks, running })
     }
 
     /// Where AMQP over TLS is served, with the ports that were picked for port 0.
@@ -115,6 +126,11 @@ impl Server {
     /// Where AMQP is served, with the ports that were picked for port 0.
     pub fn amqp_addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the management interface is served, if it is.
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
@@ -185,6 +201,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Serves the management interface, if there is a listener for it.
+fn serve_management(
+    listener: Option<TcpListener>,
+    shared: &Arc<Shared>,
+    amqp: (&[SocketAddr], &[SocketAddr]),
+) -> std::io::Result<(Option<SocketAddr>, Option<JoinHandle<()>>)> {
+    let Some(listener) = listener else { return Ok((None, None)) };
+    let address = listener.local_addr()?;
+    let node = Administered::new(Arc::clone(shared), amqp, Some(address));
+    let task = tokio::spawn(leveret_management::serve(listener, Arc::new(node)));
+    Ok((Some(address), Some(task)))
 }
 
 /// Reads the certificates if there is a listener for TLS.

@@ -1,10 +1,26 @@
 //! What the server is told by the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_wire::amqp091::table::DEPTH_MAX;
+use serde_json::Value;
+
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
+use crate::log_ring::LogRing;
+
+/// Where the management interface listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManagementPort {
+    /// On the usual port, 15672; nowhere if that is taken.
+    Auto,
+    /// Nowhere.
+    None,
+    /// On this port, or the server does not start; 0 takes a free one.
+    Number(u16),
+}
 
 /// The settings of a server. Sizes are in bytes.
 #[derive(Debug, Clone)]
@@ -21,6 +37,14 @@ pub struct Options {
     pub entry: EntryLimits,
     /// User and password of those who log in by ANONYMOUS; without it there is no such login.
     pub anonymous_login: Option<AnonymousLogin>,
+    /// The address of the management interface.
+    pub management_ip: IpAddr,
+    /// Its port.
+    pub management_port: ManagementPort,
+    /// The configuration as it is shown to administrators: no secrets.
+    pub shown: Value,
+    /// The last lines of the log.
+    pub log_ring: Arc<LogRing>,
     /// The product name in `connection.start`; some clients change their behaviour by it.
     pub product: String,
     /// The cluster name in `connection.start`.
@@ -39,6 +63,11 @@ pub struct Options {
     pub channel_max: u16,
     /// The largest body.
     pub max_message_size: u64,
+    /// The most headers of a message, with those in tables and arrays; none is no limit but the
+    /// frame's.
+    pub header_count_max: Option<usize>,
+    /// How deep headers may nest, of the codec's 64.
+    pub header_depth_max: usize,
     /// From accept to open.
     pub handshake_timeout: Duration,
     /// How long a failed login or handshake waits for the end of its connection.
@@ -120,6 +149,13 @@ pub struct StoreOptions {
     pub log_pending_max_bytes: usize,
 }
 
+impl Options {
+    /// Whether headers have limits besides the codec's.
+    pub(crate) fn limits_headers(&self) -> bool {
+        self.header_count_max.is_some() || self.header_depth_max < DEPTH_MAX
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -129,6 +165,10 @@ impl Default for Options {
             proxies: Vec::new(),
             entry: EntryLimits::default(),
             anonymous_login: None,
+            management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            management_port: ManagementPort::None,
+            shown: Value::Null,
+            log_ring: Arc::default(),
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
             default_user: "guest".to_owned(),
@@ -138,6 +178,8 @@ impl Default for Options {
             frame_max: 131_072,
             channel_max: 2047,
             max_message_size: 16 << 20,
+            header_count_max: None,
+            header_depth_max: DEPTH_MAX,
             handshake_timeout: Duration::from_secs(10),
             login_failure_delay: Duration::from_secs(3),
             login_cache_ttl: Duration::from_secs(60),

@@ -15,14 +15,24 @@ use crate::login::Logins;
 use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
+use crate::stats::{ConnectionStats, Retired};
 use crate::tenants::Tenants;
+
+/// A connection, for those who have something to tell it or want to know of it.
+struct Connected {
+    mailbox: Arc<Mailbox>,
+    stats: Arc<ConnectionStats>,
+}
 
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) options: ArcSwap<Options>,
-    connections: Mutex<HashMap<ConnectionId, Arc<Mailbox>>>,
+    connections: Mutex<HashMap<ConnectionId, Connected>>,
+    pub(crate) retired: Retired,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
+    /// Free on the disk of the data directory, as of the last look.
+    pub(crate) disk_free_bytes: AtomicU64,
     pub(crate) door: Arc<Door>,
     pub(crate) logins: Logins,
     /// What is half received.
@@ -39,8 +49,10 @@ impl Shared {
             broker,
             options: ArcSwap::from_pointee(options),
             connections: Mutex::default(),
+            retired: Retired::default(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
+            disk_free_bytes: AtomicU64::new(0),
             door: Arc::default(),
             logins: Logins::default(),
             bodies: Arc::default(),
@@ -49,16 +61,29 @@ impl Shared {
         }
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Mailbox>>> {
+    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Connected>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn connect(&self, id: ConnectionId, mailbox: Arc<Mailbox>) {
-        self.connections().insert(id, mailbox);
+    pub(crate) fn connect(&self, mailbox: Arc<Mailbox>, stats: Arc<ConnectionStats>) {
+        self.retired.connections_created.fetch_add(1, Ordering::Relaxed);
+        self.connections().insert(stats.id, Connected { mailbox, stats });
+    }
+
+    /// What is known of all connections.
+    pub(crate) fn connection_stats(&self) -> Vec<Arc<ConnectionStats>> {
+        self.connections().values().map(|one| Arc::clone(&one.stats)).collect()
+    }
+
+    /// Tells one connection; false if it is gone.
+    pub(crate) fn tell(&self, id: ConnectionId, notice: Notice) -> bool {
+        let connections = self.connections();
+        connections.get(&id).map(|one| one.mailbox.notify(notice)).is_some()
     }
 
     pub(crate) fn disconnect(&self, id: ConnectionId) {
         self.connections().remove(&id);
+        self.retired.connections_closed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many connections there are, with those that have no session yet.
@@ -78,8 +103,8 @@ impl Shared {
 
     /// Tells every connection.
     pub(crate) fn broadcast(&self, notice: &Notice) {
-        for mailbox in self.connections().values() {
-            mailbox.notify(notice.clone());
+        for one in self.connections().values() {
+            one.mailbox.notify(notice.clone());
         }
     }
 
@@ -95,7 +120,7 @@ impl Shared {
         }
         if self.alarms.any() != blocked {
             let notice = if on { Notice::Blocked } else { Notice::Unblocked };
-            connections.values().for_each(|mailbox| mailbox.notify(notice.clone()));
+            connections.values().for_each(|one| one.mailbox.notify(notice.clone()));
         }
         true
     }

@@ -83,6 +83,9 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
         findings.extend(words::check(source));
         findings.extend(shape::check(source));
     }
+    for text in &texts(root, &["md", "toml", "rs", "py", "go", "java", "js", "css", "html"])? {
+        findings.extend(merge_marks(text));
+    }
     let exceptions = std::fs::read_to_string(root.join("xtask/exceptions.toml"))?;
     let exceptions = exceptions::parse(&exceptions).context("xtask/exceptions.toml")?;
     let count = exceptions.len();
@@ -96,6 +99,11 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 
 /// All Rust sources of the workspace, sorted by path.
 pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
+    texts(root, &["rs"])
+}
+
+/// All files of the workspace whose names end so, sorted by path.
+fn texts(root: &Path, endings: &[&str]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -105,7 +113,7 @@ pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
             let skipped = directory == root && SKIPPED.contains(&name.as_str());
             if path.is_dir() && !skipped && !name.starts_with('.') {
                 directories.push(path);
-            } else if name.ends_with(".rs") {
+            } else if path.extension().is_some_and(|found| endings.iter().any(|e| found == *e)) {
                 let text = std::fs::read_to_string(&path)?;
                 sources.push(Source::new(relative(root, &path), text));
             }
@@ -115,8 +123,31 @@ pub fn sources(root: &Path) -> anyhow::Result<Vec<Source>> {
     Ok(sources)
 }
 
+/// What a merge leaves in a text when it was committed half done.
+fn merge_marks(source: &Source) -> impl Iterator<Item = Finding> + '_ {
+    let mut lines = source.text.lines().enumerate();
+    std::iter::from_fn(move || {
+        let is_mark = |line: &str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+        let (index, _) = lines.find(|(_, line)| is_mark(line))?;
+        Some(source.finding("merge-mark", index + 1, "a merge that is not done"))
+    })
+}
+
 /// A path relative to the root, with slashes.
 fn relative(root: &Path, path: &Path) -> String {
     let relative: PathBuf = path.strip_prefix(root).unwrap_or(path).to_owned();
     relative.to_string_lossy().replace('\\', "/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_half_done_is_found() {
+        let found: Vec<_> = merge_marks(&Source::new("x.md", "a\n<<<<<<< HEAD\nb")).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].line, 2);
+        assert_eq!(merge_marks(&Source::new("x.md", "a << b\n=======\n")).count(), 0);
+    }
 }

@@ -150,6 +150,11 @@ impl Broker {
         queue.lock(self.context(now)).look_out(from, max.min(LOOK_MAX))
     }
 
+    /// How many of these places hold ready messages.
+    pub fn ready_among(&self, queue: &Arc<QueueHandle>, seqs: &[Seq], now: Timestamp) -> usize {
+        queue.lock(self.context(now)).look_up(&sorted(seqs)).len()
+    }
+
     /// Deletes ready messages; how many there were.
     pub fn delete_messages(
         &self,

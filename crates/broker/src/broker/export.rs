@@ -33,6 +33,11 @@ fn value(field: &FieldValue) -> Value {
     }
 }
 
+/// A table as a JSON object; bytes that are no text in base64.
+pub fn table_to_json(fields: &FieldTable) -> Value {
+    table(fields)
+}
+
 fn table(fields: &FieldTable) -> Value {
     let fields = fields.0.iter().map(|(key, field)| (key.clone(), value(field)));
     Value::Object(fields.collect())

@@ -39,7 +39,8 @@ pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
-pub use import::{ImportError, Imported};
+pub use export::table_to_json;
+pub use import::{ImportError, Imported, table_from_json};
 pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
 pub use queues::{DropReason, QueueDeclared, QueueRequest};
@@ -97,6 +98,7 @@ pub struct Broker {
     memory_bytes: AtomicI64,
     memory_budget: AtomicU64,
     orphans: Vec<QueueId>,
+    churn: queues::Churn,
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
     access: access::Access,
@@ -129,6 +131,7 @@ impl Broker {
             memory_bytes: AtomicI64::new(0),
             memory_budget: AtomicU64::new(u64::MAX),
             orphans: Vec::new(),
+            churn: queues::Churn::default(),
             defined: AtomicU64::new(0),
             access: access::Access::default(),
         }

@@ -9,7 +9,7 @@ use super::once::{Line, Looked, Sent};
 use super::{Broker, Principal};
 use crate::auth::Permission;
 use crate::deduplication::ExchangeMemory;
-use crate::definitions::Topology;
+use crate::definitions::{Topology, Traffic};
 use crate::error::{Refusal, Resource};
 use crate::ids::{QueueId, Timestamp};
 use crate::log::Position;
@@ -24,6 +24,8 @@ pub struct Route {
     pub queues: Vec<Arc<QueueHandle>>,
     /// The same exchange and key lead there as long as the definitions stay.
     pub cacheable: bool,
+    /// What is counted of the exchange.
+    pub traffic: Option<Arc<Traffic>>,
     /// What the exchange remembers of messages that have passed it.
     pub(crate) memory: Option<Arc<ExchangeMemory>>,
 }
@@ -186,7 +188,8 @@ impl Broker {
         let routed = route(vhost, exchange, input);
         self.count_memory(routed.history_bytes);
         let cacheable = !routed.varies && input.extra_keys.is_empty();
-        Ok(Route { queues: routed.queues, cacheable, memory: source.memory.clone() })
+        let (traffic, memory) = (Some(Arc::clone(&source.traffic)), source.memory.clone());
+        Ok(Route { queues: routed.queues, cacheable, traffic, memory })
     }
 
     /// Hands all that gathered in `outgoing` to the queues, one lock each, and empties it. If a

@@ -1,5 +1,6 @@
 //! Declaring, purging and deleting queues.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::policies::check_queue_limit;
@@ -26,6 +27,14 @@ pub struct QueueRequest<'a> {
     pub auto_delete: bool,
     /// Further arguments.
     pub arguments: FieldTable,
+}
+
+/// How often queues were declared, created and deleted since the start.
+#[derive(Debug, Default)]
+pub(super) struct Churn {
+    declared: AtomicU64,
+    created: AtomicU64,
+    deleted: AtomicU64,
 }
 
 /// What a declare answers.
@@ -84,6 +93,13 @@ fn check_same(
 }
 
 impl Broker {
+    /// How often queues were declared, created and deleted since the start.
+    pub fn queue_churn(&self) -> (u64, u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Churn { declared, created, deleted } = &self.churn;
+        (load(declared), load(created), load(deleted))
+    }
+
     /// The queue of that name, if this connection may use it.
     pub fn find_queue(&self, who: &Principal, name: &str) -> Result<Arc<QueueHandle>, Refusal> {
         let vhost = self.vhost(who)?;
@@ -114,6 +130,7 @@ impl Broker {
         position: Position,
         now: Timestamp,
     ) -> QueueDeclared {
+        self.churn.declared.fetch_add(1, Ordering::Relaxed);
         let mut batch = queue.lock(self.context(now));
         batch.touch();
         let (ready, consumers) = (batch.ready(), batch.consumers());
@@ -191,6 +208,7 @@ impl Broker {
         let (_, position) = self.apply(&writer, &Command::DeclareQueue(spec), durable);
         let queue = Arc::clone(self.vhost(who)?.queue(&name)?);
         drop(writer);
+        self.churn.created.fetch_add(1, Ordering::Relaxed);
         let mut declared = self.declared(&queue, position, now);
         declared.created = Some(queue);
         Ok(declared)
@@ -262,6 +280,7 @@ impl Broker {
         let entries = batch.take_entries();
         let (applied, position) = self.apply_with(entries, writer, &command, queue.is_durable());
         batch.note_deleted_at(position);
+        self.churn.deleted.fetch_add(1, Ordering::Relaxed);
         (position, applied.schedules)
     }
 

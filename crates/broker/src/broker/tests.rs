@@ -148,7 +148,7 @@ impl World {
     fn flush(&self, queues: &[&str], messages: &[Message]) -> Flushed {
         let mut outgoing = Outgoing::default();
         let queues = queues.iter().map(|name| self.queue(name)).collect();
-        let route = Route { queues, cacheable: true, memory: None };
+        let route = Route { queues, cacheable: true, memory: None, traffic: None };
         for message in messages {
             outgoing.push(message.clone(), &route, 0);
         }
@@ -242,7 +242,7 @@ fn a_deleted_queue_goes_with_its_messages_at_once() {
     let groups: Vec<_> = world.log.groups(before).iter().map(|group| kinds(group)).collect();
     assert_eq!(groups, [["drop", "define"], ["drop", "define"]]);
     let mut outgoing = Outgoing::default();
-    let route = Route { queues: vec![gone], cacheable: true, memory: None };
+    let route = Route { queues: vec![gone], cacheable: true, memory: None, traffic: None };
     outgoing.push(persistent("late", None), &route, 0);
     let position = world.broker.flush(&mut outgoing, world.now).position;
     assert_eq!(position, Position(before as u64 + 1), "not confirmed before the queue is gone");

@@ -1,6 +1,7 @@
 //! An exchange as declared, and its bindings.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use imbl::OrdSet;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,26 @@ fn alternate(spec: &ExchangeSpec, policies: &Policies) -> Option<Name> {
     }
 }
 
+/// How many messages have passed an exchange since it was declared, or since the start.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    published: AtomicU64,
+    routed: AtomicU64,
+}
+
+impl Traffic {
+    /// Counts messages that came in from clients, and how often they went out to queues.
+    pub fn count(&self, published: u64, routed: u64) {
+        self.published.fetch_add(published, Ordering::Relaxed);
+        self.routed.fetch_add(routed, Ordering::Relaxed);
+    }
+
+    /// How many came in, and how many went out.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.published.load(Ordering::Relaxed), self.routed.load(Ordering::Relaxed))
+    }
+}
+
 /// A declared exchange with the bindings that lead out of it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -137,6 +158,8 @@ pub struct Exchange {
     pub(crate) memory: Option<Arc<ExchangeMemory>>,
     pub(crate) router: Router,
     pub(crate) outgoing: OrdSet<BindingKey>,
+    /// What has passed it.
+    pub traffic: Arc<Traffic>,
     /// Where messages wait for their time, in an exchange of the type that has them wait.
     schedule: Option<Arc<QueueHandle>>,
 }
@@ -146,7 +169,8 @@ impl Exchange {
     pub(crate) fn new(spec: ExchangeSpec, policies: &Policies, seed: u64) -> Self {
         let alternate = alternate(&spec, policies);
         let (memory, router) = (ExchangeMemory::of(&spec), Router::new(&spec, seed));
-        Self { router, outgoing: OrdSet::new(), spec, alternate, memory, schedule: None }
+        let (outgoing, traffic) = (OrdSet::new(), Arc::default());
+        Self { router, outgoing, spec, alternate, memory, traffic, schedule: None }
     }
 
     /// The same with a schedule.
@@ -178,6 +202,11 @@ impl Exchange {
     pub(super) fn under(&self, policies: &Policies) -> Option<Self> {
         let alternate = alternate(&self.spec, policies);
         (alternate != self.alternate).then(|| Self { alternate, ..self.clone() })
+    }
+
+    /// The bindings that lead out of it.
+    pub fn bindings(&self) -> impl Iterator<Item = Binding> {
+        self.outgoing.iter().map(BindingKey::binding)
     }
 
     /// Whether bindings lead out of it.

@@ -20,7 +20,7 @@ mod user;
 pub(crate) use arguments::{COMPARED, Flags, TIMER_MAX_MS, consumer_priority};
 pub use command::{Applied, Command};
 pub(crate) use equivalence::{check_arguments, check_flag};
-pub use exchange::{Binding, Exchange, ExchangeSpec};
+pub use exchange::{Binding, Exchange, ExchangeSpec, Traffic};
 pub use limits::{Quota, QuotaOf, UserLimits, VhostLimits};
 pub(crate) use policy::Applying;
 pub use policy::{ApplyTo, Policies, Policy, PolicyKind, PolicyRequest};

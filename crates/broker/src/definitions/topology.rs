@@ -149,6 +149,16 @@ impl Vhost {
         }
     }
 
+    /// Every binding that was made, those to one destination side by side.
+    pub fn bindings(&self) -> impl Iterator<Item = Binding> {
+        self.incoming.iter().map(BindingKey::binding)
+    }
+
+    /// The bindings that lead to a destination.
+    pub fn bindings_to(&self, destination: &Destination) -> Vec<Binding> {
+        self.leading_to(destination).iter().map(BindingKey::binding).collect()
+    }
+
     /// All queues, and the schedules of exchanges.
     pub(crate) fn all_queues(&self) -> impl Iterator<Item = &Arc<QueueHandle>> {
         let schedules = self.exchanges.values().filter_map(|exchange| exchange.schedule());

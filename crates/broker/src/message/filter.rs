@@ -30,6 +30,8 @@ pub enum Comparison {
     Exists,
     /// It has this value; numbers of any width are compared as numbers.
     Equals(FieldValue),
+    /// It reads like this: the text, or the number or truth that is written so.
+    Reads(String),
     /// It is text that has this in it.
     Contains(String),
 }
@@ -143,6 +145,13 @@ fn holds(comparison: &Comparison, value: &FieldValue) -> bool {
             let same_number = number(wanted).is_some() && number(wanted) == number(value);
             wanted == value || same_bytes || same_number
         }
+        Comparison::Reads(text) => match value {
+            FieldValue::Bool(on) => text == if *on { "true" } else { "false" },
+            other => match bytes(other) {
+                Some(bytes) => bytes == text.as_bytes(),
+                None => number(other).is_some_and(|number| number.to_string() == *text),
+            },
+        },
         Comparison::Contains(part) => {
             let part = part.as_bytes();
             bytes(value).is_some_and(|bytes| {

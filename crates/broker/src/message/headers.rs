@@ -1,6 +1,6 @@
 //! Reading a message's headers table.
 
-use leveret_wire::amqp091::properties::{Essentials, Properties};
+use leveret_wire::amqp091::properties::{BasicProperties, Essentials, Properties};
 use leveret_wire::amqp091::table::{Table, Value};
 
 use super::Message;
@@ -26,6 +26,11 @@ impl Message {
     /// The headers table, if the message has one.
     pub fn headers(&self) -> Option<HeaderTable<'_>> {
         Essentials::parse(self.properties()).ok()?.headers.map(HeaderTable::new)
+    }
+
+    /// All properties with their values.
+    pub fn basic_properties(&self) -> BasicProperties {
+        self.parsed().map(|parsed| BasicProperties::from(&parsed)).unwrap_or_default()
     }
 
     /// All properties; they were checked when the message was built.

@@ -17,6 +17,7 @@ pub use builder::{MessageBuilder, PublishRefusal};
 pub use death::{Burial, Buried};
 pub use filter::{Comparison, Condition, Field, Filter};
 pub use headers::HeaderTable;
+pub use leveret_wire::amqp091::properties::{BasicProperties, ShortString};
 pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
 
 use crate::ids::Timestamp;

@@ -180,6 +180,7 @@ impl<'a> Batch<'a> {
             self.least = self.queue.deleted_at;
             return Publish::Accepted;
         }
+        self.queue.totals.publish += 1;
         let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
         if overflow != Overflow::DropHead && self.has_no_room(size) {
@@ -299,7 +300,10 @@ impl<'a> Batch<'a> {
                 groups.settled(seq);
             }
             match how {
-                Settlement::Ack => self.forget(&unacked.slot),
+                Settlement::Ack => {
+                    self.queue.totals.ack += 1;
+                    self.forget(&unacked.slot);
+                }
                 Settlement::Reject => self.bury(unacked.slot, DeathReason::Rejected),
                 Settlement::Requeue | Settlement::Release => self.requeue(unacked.slot, how),
             }
@@ -370,7 +374,10 @@ impl<'a> Batch<'a> {
         }
         self.queue.delivered.polled |= self.handle.is_durable() && !no_ack;
         self.least = self.least.max(self.queue.delivered.position);
-        let slot = self.queue.messages.pop()?;
+        let Some(slot) = self.queue.messages.pop() else {
+            self.queue.totals.get_empty += 1;
+            return None;
+        };
         // What the head held back may be due.
         self.expire();
         let message = slot.message()?;
@@ -385,9 +392,12 @@ impl<'a> Batch<'a> {
             remaining: self.queue.messages.ready(),
             position: Position::START,
         };
+        self.queue.totals.redeliver += u64::from(got.redelivered);
         if no_ack {
+            self.queue.totals.get_no_ack += 1;
             self.forget(&slot);
         } else {
+            self.queue.totals.get += 1;
             self.hold(slot, None);
         }
         Some(got)
@@ -530,10 +540,13 @@ impl<'a> Batch<'a> {
         let (seq, redelivered, consumer) = (slot.seq, slot.was_out(), turn.consumer);
         // A get always tells the count, a consumer only that of a message that came back.
         let count = (slot.returns > 0 && self.queue.settings.quorum).then_some(slot.returns);
+        self.queue.totals.redeliver += u64::from(redelivered);
         let message = if turn.no_ack {
+            self.queue.totals.deliver_no_ack += 1;
             self.forget(&slot);
             slot.body
         } else {
+            self.queue.totals.deliver += 1;
             let body = slot.body.clone();
             self.hold(slot, Some(consumer));
             body

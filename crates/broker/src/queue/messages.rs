@@ -199,6 +199,8 @@ pub(super) struct Messages {
     resident: u64,
     /// Memory of the messages that are out.
     out_resident: u64,
+    /// Of the bodies of what is out.
+    out_bytes: u64,
     slots: usize,
     away: Away,
     late: Late,
@@ -224,6 +226,7 @@ impl Messages {
             slot_bytes: 0,
             resident: 0,
             out_resident: 0,
+            out_bytes: 0,
             slots: 0,
             away: Away::default(),
             late: Late::default(),
@@ -251,6 +254,11 @@ impl Messages {
         let held = self.resident + self.out_resident + self.slots as u64 * SLOT_BYTES;
         let held = held + self.late.bytes() + self.resting.bytes() + self.ahead_bytes();
         if self.away.count == 0 { held } else { held + self.places_bytes() }
+    }
+
+    /// Bytes of the bodies that are out.
+    pub(super) fn unacked_bytes(&self) -> u64 {
+        self.out_bytes
     }
 
     pub(super) fn unacked(&self) -> usize {
@@ -388,6 +396,7 @@ impl Messages {
         }
         self.slots += 1;
         self.out_resident += slot.resident();
+        self.out_bytes += slot.body_len();
         self.unacked.insert(slot.seq, Unacked { slot, consumer });
     }
 
@@ -397,6 +406,7 @@ impl Messages {
         if let Some(taken) = &taken {
             self.slots -= 1;
             self.out_resident -= taken.slot.resident();
+            self.out_bytes -= taken.slot.body_len();
         }
         if self.unacked.is_empty() && self.unacked.capacity() > 1024 {
             self.unacked.shrink_to(64);

@@ -17,6 +17,7 @@ mod groups;
 mod messages;
 mod once;
 mod reading;
+mod report;
 mod retrying;
 #[cfg(test)]
 mod storm;
@@ -35,6 +36,7 @@ pub use messages::Cursor;
 pub(crate) use messages::{Place, Seen};
 use reading::READ_AHEAD_OF_TIME;
 pub(crate) use reading::READ_LOCKED;
+pub use report::{Report, Totals};
 
 use consumers::Consumers;
 use entries::Delivered;
@@ -78,6 +80,7 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    totals: Totals,
     /// With `x-message-group-header`.
     groups: Option<Box<Groups>>,
 }
@@ -129,6 +132,7 @@ impl QueueHandle {
             over_limit: false,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            totals: Totals::default(),
             groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {

@@ -120,7 +120,8 @@ impl World {
 
     fn publish(&self, queue: &Arc<QueueHandle>, bodies: &[&str]) -> Vec<u64> {
         let mut outgoing = Outgoing::default();
-        let route = Route { queues: vec![Arc::clone(queue)], cacheable: true, memory: None };
+        let route =
+            Route { queues: vec![Arc::clone(queue)], cacheable: true, memory: None, traffic: None };
         for (mark, body) in bodies.iter().enumerate() {
             outgoing.push(message(body, &[0, 0]), &route, mark as u64);
         }
@@ -417,6 +418,7 @@ fn a_transaction_is_one_group_of_the_log() {
         queues: vec![queue.clone()],
         cacheable: true,
         memory: None,
+        traffic: None,
     };
     outgoing.push(persistent("in"), &route(&from), 0);
     world.broker.flush(&mut outgoing, world.now);
@@ -496,7 +498,8 @@ fn memory_counts_headers_too() {
     let mut outgoing = Outgoing::default();
     let mut properties = vec![0x20, 0, 0, 0, 0x10, 0x07, 1, b'a', b'S', 0, 0, 0x10, 0];
     properties.extend(std::iter::repeat_n(b'x', 4096));
-    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None };
+    let route =
+        Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None, traffic: None };
     outgoing.push(message("", &properties), &route, 0);
     world.broker.flush(&mut outgoing, world.now);
     assert!(world.broker.memory_bytes() > 4096);
@@ -603,7 +606,8 @@ fn a_late_consumer_gets_nothing_that_expired_behind_the_head() {
     let mut world = World::new();
     let queue = world.queue("q", &[]);
     let mut outgoing = Outgoing::default();
-    let route = Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None };
+    let route =
+        Route { queues: vec![Arc::clone(&queue)], cacheable: true, memory: None, traffic: None };
     // The expiration property alone (bit 8): 500 ms, then 100 ms.
     outgoing.push(message("lasting", b"\x01\x00\x03500"), &route, 0);
     outgoing.push(message("short", b"\x01\x00\x03100"), &route, 0);

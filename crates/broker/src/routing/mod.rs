@@ -71,7 +71,8 @@ pub enum ExchangeKind {
 }
 
 impl ExchangeKind {
-    const ALL: [Self; 11] = [
+    /// All types.
+    pub const ALL: [Self; 11] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,

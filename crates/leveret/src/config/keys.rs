@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use leveret_server::{AddressRange, Durability, NameKind, TlsVersion};
+use leveret_server::{AddressRange, Durability, ManagementPort, NameKind, TlsVersion};
 
 use super::error::Problem;
 use super::listener_setting::{LoginFrom, PeerVerify};
@@ -270,8 +270,14 @@ keys! {
     proxy_protocol_from: Vec<AddressRange> = "proxy_protocol_from", default "none";
     reload true
 
-    /// Where the management interface will listen. There is none yet, so it can only be `none`.
-    management_listen: Vec<SocketAddr> = "management_listen", default "none";
+    /// The address of the management interface: HTTP API and web pages.
+    management_ip: IpAddr = "management.tcp.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of the management interface. `auto` is 15672, and no interface if that port is
+    /// taken; a number must be free, or the broker does not start, and 0 takes a free port; `none`
+    /// turns the interface off.
+    management_port: ManagementPort = "management.tcp.port", default "auto";
     reload false
 
     /// Where metrics will be served. There are none yet, so it can only be `none`.
@@ -337,6 +343,17 @@ keys! {
     /// The largest body of a message.
     max_message_size: u64 = "max_message_size", default "16777216",
         range range(Unit::Bytes, 1, 536_870_912);
+    reload true
+
+    /// The most headers of a message, those in tables and arrays counted; 0 is no limit but
+    /// `frame_max`.
+    header_count_max: usize = "header_count_max", default "0",
+        range range(Unit::Count, 0, 16_777_216);
+    reload true
+
+    /// How deep a message's headers may nest: 1 is no table and no array in them.
+    header_depth_max: usize = "header_depth_max", default "64",
+        range range(Unit::Count, 1, 64);
     reload true
 
     /// How long a client has from connecting until its connection is open.

@@ -153,11 +153,8 @@ fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
     let source =
         |name: &str| merged.get(name).map_or(Source::Default, |(_, source)| source.clone());
     let mut problems = Vec::new();
-    let future = [
-        ("management_listen", &config.management_listen),
-        ("metrics_listen", &config.metrics_listen),
-    ];
-    for (name, _) in future.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
+    if !config.metrics_listen.is_empty() {
+        let name = "metrics_listen";
         let text = format!("{name}: leveret does not have this listener yet; it must be \"none\"");
         problems.push(Problem::new(source(name), text));
     }

@@ -1,11 +1,11 @@
 //! The types a key may have: how each is read, checked, and written as TOML.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leveret_server::Durability;
+use leveret_server::{Durability, ManagementPort};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -270,6 +270,47 @@ impl Setting for Option<PathBuf> {
     }
     fn to_toml(&self, _: &Key) -> String {
         quoted(&self.as_ref().map_or("none".into(), |path| path.to_string_lossy()))
+    }
+}
+
+impl Setting for IpAddr {
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        raw.text()?.trim().parse().ok()
+    }
+    fn expected(_: &Key) -> String {
+        "an address such as \"127.0.0.1\" or \"::\"".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "ADDR"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for ManagementPort {
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        if let Raw::Integer(number) = raw {
+            return u16::try_from(*number).ok().map(Self::Number);
+        }
+        match raw.text()?.trim() {
+            "auto" => Some(Self::Auto),
+            "none" => Some(Self::None),
+            number => number.parse().ok().map(Self::Number),
+        }
+    }
+    fn expected(_: &Key) -> String {
+        "a port from 0 to 65535, \"auto\" or \"none\"".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "PORT"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        match self {
+            Self::Auto => quoted("auto"),
+            Self::None => quoted("none"),
+            Self::Number(number) => number.to_string(),
+        }
     }
 }
 

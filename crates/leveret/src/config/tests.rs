@@ -173,12 +173,12 @@ fn a_small_frame_max_with_a_larger_initial_one_is_refused() {
 #[test]
 fn a_listener_that_does_not_exist_yet_can_only_be_none() {
     let load = |value: &str| {
-        let variables = [("LEVERET_MANAGEMENT_LISTEN".into(), value.into())].into();
+        let variables = [("LEVERET_METRICS_LISTEN".into(), value.into())].into();
         load_with_environment(&ConfigArgs::default(), variables)
     };
     assert!(load("none").is_ok());
-    let error = load("127.0.0.1:15672").unwrap_err().to_string();
-    assert!(error.contains("LEVERET_MANAGEMENT_LISTEN: management_listen: leveret"), "{error}");
+    let error = load("127.0.0.1:15692").unwrap_err().to_string();
+    assert!(error.contains("LEVERET_METRICS_LISTEN: metrics_listen: leveret"), "{error}");
 }
 
 #[test]

@@ -67,8 +67,12 @@ async fn watch_space(log: Arc<StoreLog>, disk: Arc<Disk>) {
     loop {
         let Some(shared) = disk.shared.upgrade() else { return };
         let limit = shared.options.load().store.disk_free_limit_bytes;
+        let free = log.store.free_bytes();
+        if let Ok(free) = free {
+            shared.disk_free_bytes.store(free, Ordering::Relaxed);
+        }
         drop(shared);
-        match log.store.free_bytes() {
+        match free {
             Ok(free) => {
                 let low = usize::from(free < limit);
                 if disk.low.swap(low, Ordering::SeqCst) != low {

@@ -114,6 +114,8 @@ pub(crate) struct Logins {
     secret: [u8; 32],
     state: Mutex<State>,
     queue: OnceLock<mpsc::Sender<Job>>,
+    /// Held by who hashes without the threads: one at a time.
+    here: Mutex<()>,
 }
 
 impl Default for Logins {
@@ -121,7 +123,7 @@ impl Default for Logins {
         let mut secret = [0; 32];
         // Without chance the table could be guessed at, not read: the passwords are not in it.
         let _ = getrandom::fill(&mut secret);
-        Self { secret, state: Mutex::default(), queue: OnceLock::new() }
+        Self { secret, state: Mutex::default(), queue: OnceLock::new(), here: Mutex::default() }
     }
 }
 
@@ -221,6 +223,33 @@ impl Logins {
             Ok(false) => Checked::Later,
             Err(refused) => Checked::Now(Err(refused)),
         }
+    }
+
+    /// Checks a login for who may wait; hashes one at a time.
+    pub(crate) fn check_here(
+        &self,
+        broker: &Broker,
+        attempt: &Attempt,
+        times: Times,
+    ) -> Result<Arc<User>, Refused> {
+        let known = || {
+            let user = broker.user(&attempt.user).ok();
+            let key = self.key(user.as_deref(), attempt);
+            let state = self.state();
+            match user.filter(|_| state.is_verified(&key, attempt.now)) {
+                Some(user) => Some(Ok(user)),
+                None => state
+                    .failures
+                    .is_refused(attempt.from, &attempt.user, attempt.now)
+                    .then_some(Err(Refused::TooManyFailures)),
+            }
+        };
+        if let Some(known) = known() {
+            return known;
+        }
+        let _here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have found out meanwhile.
+        known().unwrap_or_else(|| self.verify(broker, attempt, times))
     }
 
     /// Hashes, which blocks, and remembers what comes of it.

@@ -174,6 +174,7 @@ impl<S: Transport> Driver<S> {
                 }
             };
             self.session.out().advance(written);
+            self.session.stats().on_sent(written);
             self.session.on_written(clock::now());
             self.unflushed = S::BUFFERS;
             progress = true;
@@ -220,6 +221,7 @@ impl<S: Transport> Driver<S> {
             self.read_bytes += read;
             self.read_closed = read == 0;
             if read > 0 {
+                self.session.stats().on_received(read);
                 self.tail.clear();
                 self.feed(&scratch[..kept + read]);
             }
@@ -238,6 +240,7 @@ impl<S: Transport> Driver<S> {
         tail.truncate(kept + read);
         match polled {
             Poll::Ready(Ok(())) if read > 0 => {
+                self.session.stats().on_received(read);
                 self.read_bytes += read;
                 self.feed_tail(tail);
                 Ok(true)

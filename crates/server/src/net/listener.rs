@@ -110,6 +110,7 @@ impl Seat {
         let options = self.port.shared.options.load_full();
         let deadline = Instant::now() + options.handshake_timeout;
         let mut peer = Peer::new(from);
+        peer.local = stream.local_addr().ok();
         if is_proxy(&options, from) {
             match timeout_at(deadline, read_header(&mut stream, from)).await {
                 Ok(Ok(address)) => peer.address = address,
@@ -148,7 +149,7 @@ impl Seat {
         let tls = peer.tls.as_ref().map_or("none", |tls| tls.version);
         let session = Session::new(Arc::clone(shared), peer, accepted);
         let id = session.connection();
-        shared.connect(id, Arc::clone(session.mailbox()));
+        shared.connect(Arc::clone(session.mailbox()), Arc::clone(session.stats()));
         let _end = Ending { shared: Arc::clone(shared), id };
         tracing::debug!(connection = id.0, peer = %address, tls, "connection accepted");
         serve(stream, session).await;

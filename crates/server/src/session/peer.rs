@@ -11,6 +11,8 @@ use crate::net::door::Entrance;
 pub(crate) struct Peer {
     /// Where it comes from.
     pub(crate) address: SocketAddr,
+    /// Where it was accepted.
+    pub(crate) local: Option<SocketAddr>,
     /// What TLS found; none on a plain connection.
     pub(crate) tls: Option<Tls>,
     /// Told when the client has logged in; none where nobody counts.
@@ -30,7 +32,7 @@ pub(crate) struct Tls {
 impl Peer {
     /// A peer of which only the address is known.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, tls: None, entrance: None }
+        Self { address, local: None, tls: None, entrance: None }
     }
 
     /// Whether the client gave a certificate, which then is verified.

@@ -24,7 +24,7 @@ pub(super) fn object(value: &Value) -> Result<Map<String, Value>, String> {
 }
 
 /// The same as a table.
-pub(super) fn table(value: &Value) -> Result<FieldTable, String> {
+pub fn table(value: &Value) -> Result<FieldTable, String> {
     table_at(&object(value)?, 1)
 }
 

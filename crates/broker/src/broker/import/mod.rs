@@ -10,6 +10,8 @@ mod json;
 #[cfg(test)]
 mod tests;
 
+pub use json::table as table_from_json;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

@@ -174,7 +174,8 @@ fn the_dead_that_wait_have_a_bound() {
     assert!(world.broker.memory_bytes() < 40 * 400, "{}", world.broker.memory_bytes());
     world.publish("q", &(0..20).map(|_| "x").collect::<Vec<_>>());
     let mut refused = Outgoing::default();
-    let route = Route { queues: vec![world.queue("q")], cacheable: true, memory: None };
+    let route =
+        Route { queues: vec![world.queue("q")], cacheable: true, memory: None, traffic: None };
     refused.push(persistent("y", None), &route, 3);
     assert_eq!(world.broker.flush(&mut refused, world.now).rejected, [3]);
     assert_eq!(world.counts("q").0, 10, "50 are ready, or dead and waiting");

@@ -108,7 +108,11 @@ mod tests {
 
     #[test]
     fn a_stream_goes_with_its_bindings() {
-        let binding = |to: &str, kind: &str| json!({"vhost": "/", "destination": to, "destination_type": kind});
+        let binding = |to: &str, kind: &str| {
+            let mut binding = json!({"vhost": "/", "destination": to});
+            binding["destination_type"] = json!(kind);
+            binding
+        };
         let mut definitions = json!({
             "queues": [
                 {"name": "s", "vhost": "/", "arguments": {"x-queue-type": "stream"}},

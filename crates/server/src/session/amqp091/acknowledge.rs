@@ -36,6 +36,7 @@ impl Channel {
     ) -> Outcome {
         if !multiple {
             let unacked = self.unacked.take(tag).ok_or_else(|| unknown_tag(tag))?;
+            self.count_settled(1, how);
             match &mut self.mode {
                 Mode::Tx(transaction) => transaction.settle(unacked, how),
                 _ => self.let_go(link, &[unacked], how),
@@ -47,6 +48,7 @@ impl Channel {
             0 => self.unacked.take_all(),
             _ => self.unacked.take_through(tag).ok_or_else(|| unknown_tag(tag))?,
         };
+        self.count_settled(taken.len() as u64, how);
         match &mut self.mode {
             Mode::Tx(transaction) => {
                 taken.into_iter().for_each(|unacked| transaction.settle(unacked, how));
@@ -54,6 +56,13 @@ impl Channel {
             _ => self.let_go(link, &taken, how),
         }
         Ok(())
+    }
+
+    fn count_settled(&self, count: u64, how: Settlement) {
+        self.stats.settled.add(count);
+        if how == Settlement::Ack {
+            self.stats.ack.add(count);
+        }
     }
 
     /// Settles deliveries for good.
@@ -72,6 +81,7 @@ impl Channel {
             return Err(Failure::new(ReplyCode::NotImplemented, "requeue=false"));
         }
         let all = self.unacked.take_all();
+        self.count_settled(all.len() as u64, Settlement::Release);
         self.let_go(link, &all, Settlement::Release);
         link.flush();
         self.answer(link, !answer, &Method::BasicRecoverOk {});

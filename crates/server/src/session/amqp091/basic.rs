@@ -17,6 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
 use super::link::{ConsumerEntry, Link};
 use super::unacked::Unacked;
+use crate::stats::ConsumerStats;
 
 /// A `basic.consume`.
 struct Consume<'a> {
@@ -42,9 +43,11 @@ impl Channel {
         // RabbitMQ: Consumer Prefetch. Global is the channel, otherwise each consumer to come.
         if global {
             self.limit.set(count.into());
+            self.stats.global_prefetch.set(count.into());
             link.resume(Some(self.number));
         } else {
             self.prefetch = count.into();
+            self.stats.prefetch.set(count.into());
         }
         link.send(self.number, &Method::BasicQosOk {});
         Ok(())
@@ -54,9 +57,13 @@ impl Channel {
         let name = self.queue_name(queue)?;
         let queue = link.broker().readable_queue(&link.who, name)?;
         let Some(got) = link.broker().get(&queue, no_ack, link.now) else {
+            self.stats.get_empty.add(1);
             link.send(self.number, &Method::BasicGetEmpty {});
             return Ok(());
         };
+        let count = if no_ack { &self.stats.get_no_ack } else { &self.stats.get };
+        count.add(1);
+        self.stats.redeliver.add(u64::from(got.redelivered));
         link.hold(got.position);
         self.last_tag += 1;
         write_get_ok(
@@ -159,6 +166,15 @@ impl Channel {
         queue: Option<Arc<leveret_broker::queue::QueueHandle>>,
     ) {
         let (tag, no_ack) = (consume.tag.clone(), consume.no_ack);
+        self.stats.add_consumer(ConsumerStats {
+            id,
+            tag: tag.clone(),
+            queue: queue.clone(),
+            no_ack,
+            exclusive: consume.exclusive,
+            prefetch: self.prefetch,
+            arguments: consume.arguments.to_owned(),
+        });
         self.consumers.insert(tag.clone(), id);
         link.consumers.insert(id, ConsumerEntry { channel: self.number, tag, no_ack, queue });
     }
@@ -170,6 +186,7 @@ impl Channel {
         id: ConsumerId,
     ) -> Option<ConsumerEntry> {
         let entry = link.consumers.remove(&id)?;
+        self.stats.remove_consumer(id);
         self.consumers.remove(&entry.tag);
         if let Some(reply) = self.reply.take_if(|reply| reply.consumer == id) {
             link.broker().close_replies(&reply.token);

@@ -17,6 +17,7 @@ use super::failure::{Failure, Outcome};
 use super::link::Link;
 use super::transaction::OpenTransaction;
 use super::unacked::UnackedList;
+use crate::stats::ChannelStats;
 use crate::tenants::Seat;
 
 /// Whether a channel still listens.
@@ -58,6 +59,7 @@ pub(super) struct ReplyConsumer {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) number: u16,
+    pub(super) stats: Arc<ChannelStats>,
     pub(super) state: ChannelState,
     pub(super) content: Content,
     /// The publish under way.
@@ -87,9 +89,10 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16, seat: Option<Seat>) -> Self {
+    pub(super) fn new(stats: Arc<ChannelStats>, seat: Option<Seat>) -> Self {
         Self {
-            number,
+            number: stats.number,
+            stats,
             state: ChannelState::Open,
             content: Content::None,
             exchange: String::new(),

@@ -4,6 +4,7 @@
 //! Invariant: the positions of what is pending rise, and `held_bytes` is what it takes of memory.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::frame::{write_ack, write_nack};
@@ -92,7 +93,10 @@ impl Channel {
                 let text = "cannot switch from tx to confirm mode";
                 return Err(Failure::precondition(text));
             }
-            Mode::Plain => self.mode = Mode::Confirm(Confirms::default()),
+            Mode::Plain => {
+                self.mode = Mode::Confirm(Confirms::default());
+                self.stats.confirms.store(true, Ordering::Relaxed);
+            }
             Mode::Confirm(_) => {}
         }
         self.answer(link, no_wait, &Method::ConfirmSelectOk {});
@@ -139,12 +143,15 @@ impl Session {
         let (channels, out) = (&mut self.channels, &mut self.link.out);
         let (next, held_bytes) = (&mut self.confirms_wait_for, &mut self.confirms_bytes);
         self.unconfirmed.retain(|number| {
-            let Some(Channel { mode: Mode::Confirm(confirms), .. }) =
+            let Some(Channel { mode: Mode::Confirm(confirms), stats, .. }) =
                 channels.get_mut(number).map(Box::as_mut)
             else {
                 return false;
             };
+            let before = confirms.confirmed;
             confirms.send(*number, durable, out);
+            stats.confirm.add(confirms.confirmed - before);
+            stats.unconfirmed.set(confirms.published - confirms.confirmed);
             let waiting = confirms.pending.front().map(|pending| pending.position);
             *next = [*next, waiting].into_iter().flatten().min();
             *held_bytes += confirms.held_bytes;

@@ -23,6 +23,7 @@ use crate::net::mailbox::{Mail, Mailbox, Notice};
 use crate::net::out_buffer::OutBuffer;
 use crate::session::Peer;
 use crate::shared::Shared;
+use crate::stats::ConnectionStats;
 
 /// How long a close waits for its close-ok, in milliseconds.
 pub(super) const CLOSE_TIMEOUT_MS: u64 = 5_000;
@@ -50,6 +51,13 @@ fn unknown_frame(kind: u8, payload: &[u8]) -> String {
     format!("type {kind}, all octets = {octets}: unknown_frame")
 }
 
+/// What a client says of itself when it logs in.
+pub(super) struct Client {
+    pub(super) mechanism: &'static str,
+    /// Encoded.
+    pub(super) properties: Box<[u8]>,
+}
+
 /// A connection without its socket.
 pub(crate) struct Session {
     pub(super) phase: Phase,
@@ -57,6 +65,8 @@ pub(crate) struct Session {
     pub(super) link: Link,
     /// While the password is being checked.
     pub(super) login: Option<Box<Login>>,
+    /// What the client says of itself, until the connection is open.
+    pub(super) client: Option<Box<Client>>,
     /// Boxed: a map has places for at least four, and most connections have one.
     pub(super) channels: HashMap<u16, Box<Channel>, FixedState>,
     /// Most channels; 0 is no limit.
@@ -97,12 +107,13 @@ impl Session {
         let options = shared.options.load_full();
         let mailbox = Arc::new(Mailbox::new(options.out_buffer_max_bytes));
         let deadline = now.after(options.handshake_timeout.as_millis() as u64);
-        let link = Link::new(shared, mailbox, peer);
+        let link = Link::new(shared, mailbox, peer, now);
         Self {
             phase: Phase::Handshake(Handshake::Header, deadline),
             decoder: Decoder::new(options.initial_frame_max),
             link,
             login: None,
+            client: None,
             channels: HashMap::default(),
             channel_max: 0,
             heartbeat_ms: 0,
@@ -125,6 +136,10 @@ impl Session {
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.link.mailbox
+    }
+
+    pub(crate) fn stats(&self) -> &Arc<ConnectionStats> {
+        &self.link.stats
     }
 
     pub(crate) fn connection(&self) -> ConnectionId {
@@ -425,7 +440,8 @@ impl Session {
         };
         match memory.and_then(|()| self.link.enter_channel()) {
             Ok(seat) => {
-                self.channels.insert(number, Box::new(Channel::new(number, seat)));
+                self.channels
+                    .insert(number, Box::new(Channel::new(self.link.start_channel(number), seat)));
                 self.link.send(number, &Method::ChannelOpenOk {});
             }
             Err(failure) => self.fail_connection(failure, (0, 0)),

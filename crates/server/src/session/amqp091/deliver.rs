@@ -88,8 +88,13 @@ impl Session {
         };
         // RabbitMQ's direct replies do not count.
         let counts = u64::from(entry.queue.is_some());
+        let stats = &channel.stats;
+        let count = if entry.no_ack { &stats.deliver_no_ack } else { &stats.deliver };
+        count.add(run.len() as u64);
+        let mut redelivered_count = 0;
         for queue::Delivery { seq, redelivered, message, .. } in run {
             let tag = channel.last_tag + 1;
+            redelivered_count += u64::from(*redelivered);
             channel.last_tag += counts;
             let (exchange, routing_key) = message.names();
             let delivery = Delivery {
@@ -107,6 +112,9 @@ impl Session {
                 let queue = Arc::clone(queue);
                 channel.unacked.push(Unacked { tag, queue, seq: *seq, by_consumer: true });
             }
+        }
+        if redelivered_count > 0 {
+            channel.stats.redeliver.add(redelivered_count);
         }
     }
 
@@ -131,6 +139,7 @@ impl Session {
         }
         channel.state = ChannelState::Closing;
         channel.seat = None;
+        self.link.end_channel(number);
         let mut unacked = channel.unacked.take_all();
         if let Mode::Tx(transaction) = &mut channel.mode {
             unacked.append(&mut transaction.take_unsettled());

@@ -9,12 +9,13 @@ use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
 use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 
-use super::connection::{Phase, Session};
+use super::connection::{Client, Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
 use super::sasl::{Credentials, Mechanism};
 use crate::audit;
 use crate::login::{Attempt, Checked, Refused, Times};
+use crate::stats::Opened;
 
 /// The smallest frame size that the specification lets a peer ask for.
 const FRAME_MIN_SIZE: u32 = leveret_wire::amqp091::constants::FRAME_MIN_SIZE;
@@ -142,6 +143,8 @@ impl Session {
         let Some(mechanism) = Mechanism::from_name(mechanism, &self.link.peer, &options) else {
             return self.fall_silent();
         };
+        let properties = properties.to_owned().to_content().into();
+        self.client = Some(Box::new(Client { mechanism: mechanism.name(), properties }));
         let can_read_refusal = can("authentication_failure_close");
         let credentials = match (mechanism, &options.anonymous_login) {
             (Mechanism::External, _) => return self.log_in_by_certificate(can_read_refusal),
@@ -253,11 +256,27 @@ impl Session {
         self.expect(Handshake::Open);
     }
 
+    /// Has who administers the server see the connection.
+    fn note_opened(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let who = &self.link.who;
+        let _ = self.link.stats.opened.set(Box::new(Opened {
+            user: who.user.clone(),
+            vhost: who.vhost.clone(),
+            mechanism: client.mechanism,
+            client_properties: client.properties,
+            channel_max: self.channel_max,
+            frame_max: self.link.frame_max,
+            heartbeat_secs: self.heartbeat_ms / 1000,
+        }));
+    }
+
     fn on_open(&mut self, vhost: &str) {
         let user = self.link.who.user.clone();
         let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
+                self.note_opened();
                 self.phase = Phase::Running;
                 self.link.send(0, &Method::ConnectionOpenOk {});
             }

@@ -10,6 +10,7 @@ use leveret_broker::ids::Timestamp;
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 use leveret_wire::amqp091::frame::{write_body_frame_header, write_content_header, write_publish};
 use leveret_wire::amqp091::method::Method;
+use leveret_wire::amqp091::properties::BasicProperties;
 use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table};
 
 use super::tests::{Peer, World, start_ok_of};
@@ -374,6 +375,52 @@ fn publishes(count: usize) -> Vec<u8> {
         bytes.extend_from_slice(b"0123456789\xCE");
     }
     bytes
+}
+
+/// What a publish with these headers is answered, its frames in pieces that end at `cut`, too.
+fn publish_headers(options: Options, headers: &FieldTable, cut: Option<usize>) -> Vec<String> {
+    let world = World::new(options);
+    let mut peer = world.open();
+    peer.declare("q", false);
+    let mut properties = Vec::new();
+    let headers = Some(headers.clone());
+    BasicProperties { headers, ..BasicProperties::default() }.encode(&mut properties);
+    let mut bytes = Vec::new();
+    write_publish(&mut bytes, 1, "", "q", false);
+    write_content_header(&mut bytes, 1, 10, &properties);
+    write_body_frame_header(&mut bytes, 1, 10);
+    bytes.extend_from_slice(b"0123456789\xCE");
+    let cut = cut.map_or(bytes.len(), |cut| cut.min(bytes.len()));
+    let used = peer.session.receive(&bytes[..cut], peer.now);
+    peer.session.receive(&bytes[used..], peer.now);
+    let texts: Vec<_> = peer.written().into_iter().map(|(_, _, text)| text).collect();
+    assert_eq!(ready(&world, "q"), usize::from(texts.is_empty()));
+    texts
+}
+
+#[test]
+fn headers_are_limited_in_count_and_depth() {
+    let deep = FieldValue::Array(vec![FieldValue::Array(vec![FieldValue::Bool(true)])]);
+    let headers =
+        FieldTable(vec![("a".to_owned(), FieldValue::Bool(true)), ("b".to_owned(), deep)]);
+    let limited = |count, depth| Options {
+        header_count_max: count,
+        header_depth_max: depth,
+        ..Options::default()
+    };
+    for cut in [None, Some(30), Some(60)] {
+        for (count, depth) in [(None, 64), (Some(4), 3), (Some(5), 4), (None, 3)] {
+            let told = publish_headers(limited(count, depth), &headers, cut);
+            assert!(told.is_empty(), "{count:?} {depth}: {told:?}");
+        }
+        for (count, depth, wanted) in [
+            (Some(3), 64, "message has 4 headers, more than the configured 3"),
+            (None, 2, "message has headers nested 3 deep, more than the configured 2"),
+        ] {
+            let told = publish_headers(limited(count, depth), &headers, cut);
+            assert!(told.len() == 1 && told[0].contains(wanted), "{told:?}");
+        }
+    }
 }
 
 fn ready(world: &World, queue: &str) -> usize {

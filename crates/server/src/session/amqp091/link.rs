@@ -4,10 +4,11 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use leveret_broker::broker::{Broker, Outgoing, Principal};
+use leveret_broker::broker::{Broker, Outgoing, Principal, Route};
 use leveret_broker::definitions::Topology;
 use leveret_broker::ids::{ConsumerId, Name, QueueId, Seq, Timestamp};
 use leveret_broker::log::Position;
@@ -22,6 +23,7 @@ use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
 use crate::session::Peer;
 use crate::shared::Shared;
+use crate::stats::{ChannelStats, ConnectionStats};
 use crate::tenants::Published;
 
 /// A consumer of this connection.
@@ -47,6 +49,9 @@ pub(super) struct Link {
     /// As of this turn.
     pub(super) options: Arc<Options>,
     pub(super) mailbox: Arc<Mailbox>,
+    pub(super) stats: Arc<ConnectionStats>,
+    /// The route that the last publishes took, with how many they are: not counted yet.
+    passing: Option<(Arc<Route>, u64)>,
     pub(super) out: OutBuffer,
     pub(super) who: Principal,
     pub(super) peer: Peer,
@@ -105,10 +110,17 @@ pub(super) fn mark(channel: u16, tag: u64) -> u64 {
 }
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>, peer: Peer) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        mailbox: Arc<Mailbox>,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Self {
         let connection = shared.broker.new_connection();
         let topology = shared.broker.topology().clone();
         Self {
+            stats: Arc::new(ConnectionStats::new(connection, &peer, now)),
+            passing: None,
             who: Principal::new(connection),
             sender: None,
             peer,
@@ -145,6 +157,41 @@ impl Link {
 
     pub(super) fn broker(&self) -> &Broker {
         &self.shared.broker
+    }
+
+    /// Counts a publish that takes this route.
+    #[inline]
+    pub(super) fn count_route(&mut self, route: &Arc<Route>) {
+        match &mut self.passing {
+            Some((last, count)) if Arc::ptr_eq(last, route) => *count += 1,
+            _ => {
+                self.count_passed();
+                self.passing = Some((Arc::clone(route), 1));
+            }
+        }
+    }
+
+    fn count_passed(&mut self) {
+        if let Some((route, count)) = self.passing.take()
+            && let Some(traffic) = &route.traffic
+        {
+            traffic.count(count, count * route.queues.len() as u64);
+        }
+    }
+
+    /// A channel has begun.
+    pub(super) fn start_channel(&self, number: u16) -> Arc<ChannelStats> {
+        let stats = Arc::new(ChannelStats::new(number));
+        self.stats.add_channel(&stats);
+        self.shared.retired.channels_created.fetch_add(1, Ordering::Relaxed);
+        stats
+    }
+
+    /// A channel has ended.
+    pub(super) fn end_channel(&self, number: u16) {
+        let topology = self.broker().topology();
+        let exists = |vhost: &Name| topology.vhosts.contains_key(vhost);
+        self.shared.retired.end_channel(&self.stats, number, exists);
     }
 
     /// Sends a method.
@@ -204,6 +251,7 @@ impl Link {
     /// at which all of it is durable: what a client acknowledged before a publish is as sure as
     /// that once the publish is confirmed.
     pub(super) fn flush(&mut self) -> Position {
+        self.count_passed();
         let mut position = Position::START;
         if !self.outgoing.is_empty() {
             let flushed = self.shared.broker.flush(&mut self.outgoing, self.now);

@@ -9,6 +9,7 @@ use leveret_broker::routing::RoutingInput;
 use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::constants::CLASS_BASIC;
 use leveret_wire::amqp091::frame::{ContentHeader, Publish, write_return};
+use leveret_wire::amqp091::properties::Essentials;
 
 use super::channel::{Channel, ChannelState, Content, Mode, unexpected_body, unexpected_header};
 use super::deliver::write_content;
@@ -48,7 +49,8 @@ impl Channel {
     pub(super) fn on_publish(&mut self, link: &mut Link, publish: &Publish<'_>) -> Option<Outcome> {
         let is_usual = self.state == ChannelState::Open
             && matches!(self.content, Content::None)
-            && publish.body.len() as u64 <= link.options.max_message_size;
+            && publish.body.len() as u64 <= link.options.max_message_size
+            && !link.options.limits_headers();
         if !is_usual {
             return None;
         }
@@ -99,6 +101,7 @@ impl Channel {
             return Err(Failure::precondition(text));
         }
         self.content = Content::None;
+        check_headers(link, header.properties)?;
         let builder = MessageBuilder::new(
             &self.exchange,
             &self.routing_key,
@@ -173,6 +176,7 @@ impl Channel {
         if self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX) {
             self.permit(link)?;
             self.note_publish(link);
+            self.stats.publish.add(1);
             let token = &self.routing_key[REPLY_TO_PREFIX.len()..];
             if !link.broker().reply(token, message.clone()) && self.mandatory {
                 self.return_message(link, &message);
@@ -189,10 +193,14 @@ impl Channel {
             return Ok(());
         }
         let tag = self.note_publish(link);
+        self.stats.publish.add(1);
+        link.count_route(&route);
         if !route.queues.is_empty() {
             link.outgoing.push(message, &route, mark(self.number, tag));
         } else if self.mandatory {
             self.return_message(link, &message);
+        } else {
+            self.stats.drop_unroutable.add(1);
         }
         Ok(())
     }
@@ -237,6 +245,7 @@ impl Channel {
 
     /// Sends an unroutable mandatory message back.
     pub(super) fn return_message(&self, link: &mut Link, message: &Message) {
+        self.stats.return_unroutable.add(1);
         write_return(
             link.out.tail(),
             self.number,
@@ -252,4 +261,24 @@ impl Channel {
 fn unexpected_method() -> Failure {
     let text = "expected method frame, got non method frame instead";
     Failure::new(ReplyCode::UnexpectedFrame, text)
+}
+
+/// Whether there are more headers, or deeper ones, than the options allow. What cannot be decoded
+/// is left to who decodes it.
+fn check_headers(link: &Link, properties: &[u8]) -> Outcome {
+    if !link.options.limits_headers() {
+        return Ok(());
+    }
+    let parsed = Essentials::parse(properties).ok();
+    let Some(headers) = parsed.and_then(|parsed| parsed.headers) else { return Ok(()) };
+    let (count, depth) = headers.extent();
+    let (most, deepest) = (link.options.header_count_max, link.options.header_depth_max);
+    let text = match most.filter(|most| count > *most) {
+        Some(most) => format!("message has {count} headers, more than the configured {most}"),
+        None if depth > deepest => {
+            format!("message has headers nested {depth} deep, more than the configured {deepest}")
+        }
+        None => return Ok(()),
+    };
+    Err(Failure::precondition(text))
 }

@@ -101,7 +101,7 @@ impl World {
     pub(super) fn session_from(&self, from: std::net::SocketAddr) -> Peer {
         let now = Timestamp(1_000_000);
         let session = Session::new(Arc::clone(&self.shared), crate::session::Peer::new(from), now);
-        self.shared.connect(session.connection(), Arc::clone(session.mailbox()));
+        self.shared.connect(Arc::clone(session.mailbox()), Arc::clone(session.stats()));
         Peer { session, now }
     }
 

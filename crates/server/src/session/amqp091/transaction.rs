@@ -1,6 +1,7 @@
 //! The tx class: publishes and acknowledgements that wait for a commit.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_broker::broker::{Route, Transaction};
 use leveret_broker::message::Message;
@@ -66,7 +67,10 @@ impl Channel {
                 let text = "cannot switch from confirm to tx mode";
                 return Err(Failure::precondition(text));
             }
-            Mode::Plain => self.mode = Mode::Tx(OpenTransaction::default()),
+            Mode::Plain => {
+                self.mode = Mode::Tx(OpenTransaction::default());
+                self.stats.transactional.store(true, Ordering::Relaxed);
+            }
             Mode::Tx(_) => {}
         }
         link.send(self.number, &Method::TxSelectOk {});
@@ -81,6 +85,10 @@ impl Channel {
             let route = self.still_there(link, &publish.route);
             if route.queues.is_empty() && publish.mandatory {
                 self.return_message(link, &publish.message);
+            }
+            self.stats.publish.add(1);
+            if let Some(traffic) = &route.traffic {
+                traffic.count(1, route.queues.len() as u64);
             }
             transaction.publish(&publish.message, &route);
         }
@@ -117,7 +125,9 @@ impl Channel {
         let Mode::Tx(open) = &mut self.mode else { return Err(not_transactional()) };
         let mut open = std::mem::take(open);
         link.broker().count_memory(-(open.bytes as i64));
-        self.unacked.put_back(open.take_unsettled());
+        let unsettled = open.take_unsettled();
+        self.stats.settled.add((unsettled.len() as u64).wrapping_neg());
+        self.unacked.put_back(unsettled);
         link.send(self.number, &Method::TxRollbackOk {});
         Ok(())
     }

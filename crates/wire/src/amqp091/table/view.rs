@@ -55,6 +55,12 @@ impl<'a> Table<'a> {
         self.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
     }
 
+    /// How many values it has, with those of tables and arrays in it, and how deep they nest: 1
+    /// without such.
+    pub fn extent(self) -> (usize, usize) {
+        extent(self.iter().map(|(_, value)| value))
+    }
+
     /// A copy that owns its fields; a key that is not UTF-8 is converted lossily.
     pub fn to_owned(self) -> FieldTable {
         FieldTable(
@@ -302,6 +308,17 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Result<Value<'a>, TableError> {
         b'x' => Value::Bytes(take_long(rest)?),
         b'V' => Value::Void,
         unknown => return Err(TableError::UnknownType(unknown)),
+    })
+}
+
+fn extent<'a>(values: impl Iterator<Item = Value<'a>>) -> (usize, usize) {
+    values.fold((0, 1), |(count, depth), value| {
+        let (within, below) = match value {
+            Value::Table(table) => table.extent(),
+            Value::Array(array) => extent(array.iter()),
+            _ => (0, 0),
+        };
+        (count + 1 + within, depth.max(below + 1))
     })
 }
 

@@ -310,7 +310,7 @@ impl Both {
             all.push(Sent { number, priority, persistent, len, ttl, deaths, first_death });
         }
         let queues = to.iter().map(|at| self.queue(*at)).collect();
-        let route = Route { queues, cacheable: true, memory: None };
+        let route = Route { queues, cacheable: true, memory: None, traffic: None };
         let mut outgoing = Outgoing::default();
         all.iter().for_each(|sent| outgoing.push(message(sent), &route, sent.number));
         let mut rejected = self.world.broker.flush(&mut outgoing, self.now()).rejected;

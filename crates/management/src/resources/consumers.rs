@@ -1,0 +1,71 @@
+//! `/consumers`: who takes messages out of queues.
+
+use std::sync::Arc;
+
+use leveret_broker::broker::table_to_json;
+use leveret_broker::queue::QueueHandle;
+use serde_json::{Value, json};
+
+use super::channels;
+use super::connections::visible;
+use crate::answer::Outcome;
+use crate::auth::Level::Management;
+use crate::list;
+use crate::node::{Connection, Consumer};
+use crate::request::Call;
+use crate::router::{Route, route};
+
+pub(crate) const ROUTES: &[Route] =
+    &[route("GET", "consumers", Management, all), route("GET", "consumers/*", Management, all)];
+
+/// A consumer of a queue; none for one of direct replies.
+pub(crate) fn render(
+    call: &Call<'_>,
+    connection: &Connection,
+    channel: u16,
+    consumer: &Consumer,
+) -> Option<Value> {
+    let queue = consumer.queue.as_ref()?;
+    let active =
+        !queue.settings().single_active_consumer || queue.active_consumers().contains(&consumer.id);
+    Some(json!({
+        "consumer_tag": *consumer.tag, "queue": {
+            "name": *queue.spec.name, "vhost": *queue.spec.vhost,
+        },
+        "ack_required": !consumer.no_ack, "exclusive": consumer.exclusive, "active": active,
+        "activity_status": if active { "up" } else { "waiting" },
+        "prefetch_count": consumer.prefetch, "arguments": table_to_json(&consumer.arguments),
+        "channel_details": channels::details(call, connection, channel),
+    }))
+}
+
+fn all(call: &Call<'_>) -> Outcome {
+    let vhosts = call.vhosts_of_path()?;
+    let mut found = Vec::new();
+    let connections = visible(call);
+    for connection in
+        connections.iter().filter(|one| vhosts.iter().any(|vhost| vhost.name == one.vhost))
+    {
+        for channel in &connection.channels {
+            let consumers = channel.consumers.iter();
+            found.extend(consumers.filter_map(|one| render(call, connection, channel.number, one)));
+        }
+    }
+    list::whole(call, found)
+}
+
+/// The consumers of a queue.
+pub(crate) fn of_queue(call: &Call<'_>, queue: &Arc<QueueHandle>) -> Vec<(Consumer, Value)> {
+    let mut found = Vec::new();
+    for connection in call.app.node.connections() {
+        for channel in &connection.channels {
+            for consumer in &channel.consumers {
+                if consumer.queue.as_ref().is_some_and(|one| Arc::ptr_eq(one, queue)) {
+                    let value = render(call, &connection, channel.number, consumer);
+                    found.extend(value.map(|value| (consumer.clone(), value)));
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,190 @@
+//! A broker with users behind the interface, and a client that speaks just enough HTTP.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use leveret_broker::auth::Cost;
+use leveret_broker::broker::{Broker, Credential};
+use leveret_broker::definitions::User;
+use leveret_broker::ids::{ConnectionId, Name, Timestamp};
+use leveret_broker::log::NoLog;
+use leveret_broker::message::{FieldTable, FieldValue};
+use serde_json::Value;
+
+use crate::node::{
+    Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts, Node, Summed,
+};
+
+/// A server with one connection that does nothing.
+struct Stage {
+    broker: Broker,
+}
+
+fn connection(broker: &Broker) -> Connection {
+    let queue = broker.topology().vhosts["/"].queues.values().next().cloned();
+    let consumer = Consumer {
+        id: leveret_broker::ids::ConsumerId(1),
+        tag: "tag".into(),
+        queue,
+        no_ack: false,
+        exclusive: false,
+        prefetch: 10,
+        arguments: FieldTable::default(),
+    };
+    let counts = MessageCounts { publish: 3, deliver: 2, ..MessageCounts::default() };
+    let channel = Channel {
+        number: 1,
+        counts,
+        unacked: 2,
+        unconfirmed: 0,
+        prefetch: 10,
+        global_prefetch: 0,
+        confirms: true,
+        transactional: false,
+        consumers: vec![consumer],
+    };
+    let name = ("connection_name".to_owned(), FieldValue::LongStr(b"mine".to_vec()));
+    Connection {
+        id: ConnectionId(7),
+        user: "admin".into(),
+        vhost: "/".into(),
+        protocol: "AMQP 0-9-1",
+        mechanism: "PLAIN",
+        peer: SocketAddr::from(([127, 0, 0, 1], 40_000)),
+        tls: None,
+        local: SocketAddr::from(([127, 0, 0, 1], 5_672)),
+        connected_at: Timestamp(5),
+        client_properties: FieldTable(vec![name]),
+        channel_max: 2047,
+        frame_max: 131_072,
+        heartbeat_secs: 60,
+        received: (100, 2),
+        sent: (200, 3),
+        blocked: false,
+        channels: vec![channel],
+    }
+}
+
+impl Node for Stage {
+    fn broker(&self) -> &Broker {
+        &self.broker
+    }
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+    fn facts(&self) -> Facts {
+        Facts { message_max_bytes: 1 << 20, connection_max: 10, ..Facts::default() }
+    }
+    fn listeners(&self) -> Vec<Listener> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 5_672));
+        vec![Listener { protocol: "amqp", address, tls: false }]
+    }
+    fn connections(&self) -> Vec<Connection> {
+        vec![connection(&self.broker)]
+    }
+    fn connection_count(&self) -> usize {
+        1
+    }
+    fn close_connection(&self, id: ConnectionId, _reason: &str) -> bool {
+        id == ConnectionId(7)
+    }
+    fn counts(&self) -> Summed {
+        (MessageCounts::default(), HashMap::new())
+    }
+    fn count(&self, _vhost: &Name, _counts: &MessageCounts) {}
+    fn churn(&self) -> Churn {
+        Churn::default()
+    }
+    fn log_in(&self, user: &str, password: &[u8], _from: IpAddr) -> Option<Arc<User>> {
+        self.broker.authenticate(user, password)
+    }
+    fn audit(&self, _who: &str, _from: IpAddr, _what: &'static str, _which: &str) {}
+    fn config(&self) -> Value {
+        Value::Null
+    }
+    fn log_lines(&self, _after: u64, _level: &str, _max: usize) -> (Vec<LogLine>, u64) {
+        (Vec::new(), 0)
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    /// In lower case but for the values.
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answered {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// The interface on a port of its own.
+pub(super) struct World {
+    address: SocketAddr,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let broker = Broker::new(Arc::new(NoLog::default()), [7; 32]);
+        broker.set_password_cost(Cost::LEAST);
+        broker.add_vhost("/");
+        broker.put_administrator("admin", "admin", "/").unwrap();
+        broker.put_user("plain", Credential::Password("plain"), &[]).unwrap();
+        broker.put_user("reader", Credential::Password("reader"), &["management"]).unwrap();
+        broker.grant("reader", "/", ["^$", "^$", ".*"]).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(crate::serve(listener, Arc::new(Stage { broker })));
+        Self { address, _runtime: runtime }
+    }
+
+    pub(super) fn raw(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let length = body.len();
+        let request = format!(
+            "{method} /api/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        // An answer may come before all of a large body is taken.
+        let _ = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Answered { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub(super) fn ask(&self, who: Option<&str>, method: &str, path: &str, body: &str) -> Answered {
+        let header = |who| format!("Authorization: Basic {}\r\n", STANDARD.encode(who));
+        self.raw(method, path, &who.map_or_else(String::new, header), body)
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answered {
+        self.ask(Some("admin:admin"), "GET", path, "")
+    }
+
+    pub(super) fn put(&self, path: &str, body: &Value) -> u16 {
+        self.ask(Some("admin:admin"), "PUT", path, &body.to_string()).status
+    }
+
+    pub(super) fn delete(&self, path: &str) -> u16 {
+        self.ask(Some("admin:admin"), "DELETE", path, "").status
+    }
+}
