@@ -366,10 +366,14 @@ fn a_broker_is_taken_over_whole() {
     let left = target.run("exchanges list name --match leveret.import --json").json();
     assert_eq!(left, json!([]), "the import's own exchanges are gone");
 
-    // What came meanwhile is taken by running it again.
+    // What came meanwhile is taken by running it again, and what a killed import left goes.
+    target.run("exchanges declare leveret.import.q fanout --auto-delete").well();
+    target.run("bindings declare leveret.import.q q").well();
     source.run("publish late.one more -e x").well();
     import(&["--only-messages", "--queue", "q"]).well();
     assert_eq!((source.count("q"), target.count("q")), (json!(0), json!(21)));
+    let left = target.run("exchanges list name --match leveret.import --json").json();
+    assert_eq!(left, json!([]));
     assert!(import(&["--queue", "none"]).failed(1).contains("the source has no queue `none`"));
 }
 

@@ -6,7 +6,8 @@
 //! What a consumer sees of a message must not change because it moved, so it is published with the
 //! routing key that it had, through an exchange that exists for this queue while it is drained.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -20,8 +21,12 @@ use serde_json::{Value, json};
 
 use super::job::Job;
 use crate::cli::amqp;
+use crate::cli::api::Target;
+use crate::cli::session::Session;
 use crate::cli::table::counted;
 
+/// The longest name that AMQP takes.
+const NAME_BYTES_MAX: usize = 255;
 /// How many bytes a batch may have.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// How long a queue that says it has messages may give none.
@@ -180,7 +185,7 @@ impl<'a> Drainer<'a> {
             source: End::open(self.source, &job.vhost).context("at the source")?,
             target: End::open(self.target, &job.vhost)?,
             user: self.target.user.clone(),
-            relay: relay_name(),
+            relay: relay_name(&job.queue),
             batch: 0,
             batch_bytes: 0,
             last_tag: 0,
@@ -200,11 +205,32 @@ impl<'a> Drainer<'a> {
     }
 }
 
-/// A name for the exchange of one queue.
-fn relay_name() -> String {
-    static RELAYS: AtomicU64 = AtomicU64::new(0);
-    let number = RELAYS.fetch_add(1, Ordering::Relaxed);
-    format!("leveret.import.{}.{number}", std::process::id())
+/// The name of the exchange that leads to one queue. It follows from the queue's, so that what a
+/// killed import left is used and removed by the next one.
+fn relay_name(queue: &str) -> String {
+    let name = format!("leveret.import.{queue}");
+    if name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let mut hasher = DefaultHasher::new();
+    queue.hash(&mut hasher);
+    format!("leveret.import.{:016x}", hasher.finish())
+}
+
+/// Removes the exchanges that imports of these queues have left.
+pub(super) fn sweep(session: &Session, vhost: &str, jobs: &[Job]) -> anyhow::Result<()> {
+    let all = Target::new(format!("vhost `{vhost}`"), &["exchanges", vhost]);
+    let all = session.client.get(&all.query("columns", "name"))?;
+    let there: BTreeSet<&str> =
+        all.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
+    for job in jobs.iter().filter(|job| job.vhost == vhost) {
+        let relay = relay_name(&job.queue);
+        if there.contains(relay.as_str()) {
+            let what = format!("exchange `{relay}`");
+            session.client.delete(&Target::new(what, &["exchanges", vhost, &relay]))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drain<'_> {
@@ -218,7 +244,8 @@ impl Drain<'_> {
         connection.declare_exchange(*channel, &self.relay, "fanout", &options)?;
         connection.bind_queue(*channel, queue, &self.relay, "")?;
         let End { connection, channel } = &mut self.source;
-        connection.qos(*channel, self.job.window())?;
+        // The next batch comes while this one is confirmed.
+        connection.qos(*channel, self.job.window() * 2)?;
         connection.consume(*channel, queue, &ConsumeOptions::default())?;
         Ok(before)
     }
@@ -311,4 +338,16 @@ fn without_foreign_user(properties: &BasicProperties, user: &str) -> BasicProper
     let mut properties = properties.clone();
     properties.user_id.take_if(|claimed| claimed.as_bytes() != user.as_bytes());
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_queues_never_share_an_exchange() {
+        assert_eq!(relay_name("orders"), "leveret.import.orders");
+        let [a, b] = ["a", "b"].map(|end| relay_name(&format!("{}{end}", "q".repeat(250))));
+        assert!(a != b && a.len() <= NAME_BYTES_MAX, "{a} {b}");
+    }
 }

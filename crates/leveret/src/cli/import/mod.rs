@@ -138,6 +138,7 @@ impl ImportArgs {
                     rows.push(outcome.row(job));
                 }
             }
+            drain::sweep(ends.session, vhost, &jobs)?;
             if lent {
                 definitions::take_back(ends.session, vhost, &target.user)?;
             }
