@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Outcome};
@@ -119,7 +119,7 @@ impl Names {
         match self {
             Self::All => true,
             Self::Part(part) => name.to_lowercase().contains(part),
-            Self::Pattern(pattern) => pattern.is_match(name),
+            Self::Pattern(pattern) => pattern.is_match(name.as_bytes()),
         }
     }
 }

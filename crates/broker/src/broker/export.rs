@@ -177,11 +177,13 @@ impl Broker {
         file.insert("rabbit_version".to_owned(), json!(FORM));
         file.insert("rabbitmq_version".to_owned(), json!(FORM));
         file.insert("product_name".to_owned(), json!("Leveret"));
+        file.insert("product_version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         match only {
             Some(vhost) => lists.add(&*self.administered(vhost)?),
             None => {
                 topology.vhosts.values().for_each(|vhost| lists.add(vhost));
                 let vhosts = topology.vhosts.keys().map(|name| json!({ "name": **name }));
+                file.insert("global_parameters".to_owned(), json!([]));
                 file.insert("users".to_owned(), Value::Array(users(&topology)));
                 file.insert("vhosts".to_owned(), vhosts.collect());
                 file.insert("permissions".to_owned(), Value::Array(lists.permissions));

@@ -137,6 +137,7 @@ fn alive(call: &Call<'_>) -> Outcome {
         message: Some(&message),
         now: call.now(),
     };
+    broker.permit_publish(&topology, &who, "")?;
     let route = broker.route(&topology, &who, "", &input)?;
     let mut transaction = Transaction::default();
     transaction.publish(&message, &route);

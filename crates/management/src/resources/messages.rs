@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hyper::StatusCode;
 use leveret_broker::broker::{Transaction, table_to_json};
 use leveret_broker::log::Position;
 use leveret_broker::message::{
@@ -121,7 +122,12 @@ fn publish(call: &Call<'_>) -> Outcome {
     let keys = ["properties", "routing_key", "payload", "payload_encoding"];
     let fields = call.object_with(&keys)?;
     let body = payload(&fields)?;
-    let max = call.app.node.facts().message_max_bytes;
+    let facts = call.app.node.facts();
+    if facts.memory_alarm || facts.disk_alarm {
+        let reason = "publishers are blocked: an alarm of memory or disk is on";
+        return Err(Answer::error(StatusCode::SERVICE_UNAVAILABLE, "blocked", reason));
+    }
+    let max = facts.message_max_bytes;
     if body.len() as u64 > max {
         let reason = format!("the message is larger than {max} bytes");
         return Err(Answer::bad(reason));
@@ -144,6 +150,7 @@ fn publish(call: &Call<'_>) -> Outcome {
     })?;
     let broker = call.app.broker();
     let topology = broker.topology().clone();
+    broker.permit_publish(&topology, &who, exchange)?;
     let message_in = Some(&message);
     let input = RoutingInput {
         routing_key: key,

@@ -41,7 +41,8 @@ fn render(call: &Call<'_>) -> Map<String, Value> {
         "contexts": [], "cluster_links": [], "log_files": ["<stderr>"], "config_files": [],
         "db_dir": facts.data_dir, "net_ticktime": 60, "metrics_gc_queue_length": {},
         "enabled_plugins": ["rabbitmq_management"], "message_memory": facts.memory.0,
-        "management_version": RABBITMQ_VERSION, "ra_open_file_metrics": {},
+        "management_version": RABBITMQ_VERSION,
+        "mem_calculation_strategy": "rss", "ra_open_file_metrics": {},
     });
     let Value::Object(mut fields) = value else { return Map::new() };
     for (name, number) in [
