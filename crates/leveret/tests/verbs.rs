@@ -367,7 +367,7 @@ fn a_broker_is_taken_over_whole() {
     assert_eq!(left, json!([]), "the import's own exchanges are gone");
 
     // What came meanwhile is taken by running it again, and what a killed import left goes.
-    target.run("exchanges declare leveret.import.q fanout --auto-delete").well();
+    target.run("exchanges declare leveret.import.q fanout --auto-delete --transient").well();
     target.run("bindings declare leveret.import.q q").well();
     source.run("publish late.one more -e x").well();
     import(&["--only-messages", "--queue", "q"]).well();
