@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Row, Table};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width};
 use serde_json::{Map, Value, json};
 
 use super::time;
@@ -194,6 +194,11 @@ pub(super) fn one(value: &Value, columns: &[Column]) -> String {
     text(None, &rows, &[false, false])
 }
 
+/// The space between columns.
+const SPACE: u16 = 2;
+/// Texts up to this width stay whole, as numbers and the names of columns do.
+const WHOLE_MAX: u16 = 12;
+
 /// A table without lines, columns two spaces apart; on a terminal cells are broken to fit. Columns
 /// that are `numbers` stand right.
 pub fn text(head: Option<&[&str]>, rows: &[Vec<String>], numbers: &[bool]) -> String {
@@ -212,8 +217,15 @@ pub fn text(head: Option<&[&str]>, rows: &[Vec<String>], numbers: &[bool]) -> St
         table.set_header(line(head.iter().map(|name| (*name).to_owned()).collect()));
     }
     table.add_rows(rows.iter().map(|cells| line(cells.clone())));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+    let widths = table.column_max_content_widths();
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, SPACE));
+        let name = head.and_then(|head| head.get(at)).map_or(0, |name| name.len() as u16);
+        let content = widths.get(at).copied().unwrap_or_default().min(WHOLE_MAX);
+        column.set_constraint(match numbers.get(at) {
+            Some(true) => ColumnConstraint::ContentWidth,
+            _ => ColumnConstraint::LowerBoundary(Width::Fixed(content.max(name) + SPACE)),
+        });
     }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     let text: String = lines.collect();

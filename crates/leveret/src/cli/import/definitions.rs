@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::Ends;
@@ -13,7 +13,7 @@ use crate::cli::table::counted;
 
 fn read(ends: &Ends<'_>) -> anyhow::Result<Value> {
     let target = ends.session.collection(&["definitions"]);
-    let mut definitions = ends.source.get(&target)?;
+    let mut definitions = ends.source.get(&target).context("the broker to take over")?;
     // With the source's password for it the import would lock itself out.
     let user = &ends.session.client.user;
     if let Some(users) = definitions["users"].as_array_mut() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use serde_json::Value;
 
 use crate::cli::api::{Client, Target};
@@ -66,7 +67,8 @@ pub(super) fn all(source: &Client, vhost: Option<&str>) -> anyhow::Result<Vec<Jo
     path.extend(vhost);
     let columns = "vhost,name,type,exclusive,messages_ready,messages_unacknowledged,message_bytes";
     let what = format!("vhost `{}` at the source", vhost.unwrap_or_default());
-    let queues = source.get(&Target::new(what, &path).query("columns", columns))?;
+    let target = Target::new(what, &path).query("columns", columns);
+    let queues = source.get(&target).context("the broker to take over")?;
     Ok(queues.as_array().into_iter().flatten().map(Job::read).collect())
 }
 

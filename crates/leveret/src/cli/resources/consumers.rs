@@ -12,7 +12,7 @@ const COLUMNS: &[Column] = &[
     shown("consumer_tag"),
     shown("channel").at("channel_details.name"),
     shown("ack_required"),
-    shown("prefetch_count"),
+    shown("prefetch").at("prefetch_count"),
     shown("active"),
     extra("exclusive"),
     extra("activity_status"),
