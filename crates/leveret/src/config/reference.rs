@@ -9,15 +9,15 @@ const HEAD: &str = "\
 
 <!-- Made by `leveret config --reference`, from the table in crates/leveret/src/config/keys.rs. -->
 
-A key may be set in a file (`--config FILE` or `LEVERET_CONFIG`; TOML), in the environment, by its flag,
-or by `--set KEY=VALUE`. Flags beat the environment, the environment beats the file, the file beats the
-defaults. In the file `log.level = \"info\"` and a table `[log]` with `level = \"info\"` are the same.
-Sizes take units (`64MiB`), times too (`250ms`, `10s`, `2m`).
+A key may be set in a file (`--config FILE` or `LEVERET_CONFIG`; TOML), in the environment, by its
+flag, or by `--set KEY=VALUE`. Flags beat the environment, the environment beats the file, the file
+beats the defaults. In the file `log.level = \"info\"` and a table `[log]` with `level = \"info\"` are
+the same. Sizes take units (`64MiB`), times too (`250ms`, `10s`, `2m`).
 
-`leveret config` prints what is in effect and where each value came from; `leveret config --check` only
-says whether it is valid. A key that does not exist, or a value that does not fit, is an error at the
-start, with its place and what was probably meant. SIGHUP reads everything again; a key that only takes
-effect after a restart is named in the log then.
+`leveret config` prints what is in effect and where each value came from; `leveret config --check`
+only says whether it is valid. A key that does not exist, or a value that does not fit, is an error
+at the start, with its place and what was probably meant. SIGHUP reads everything again; a key that
+only takes effect after a restart is named in the log then.
 ";
 
 /// All keys in the order of the table, as Markdown.
