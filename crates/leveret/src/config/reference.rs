@@ -11,8 +11,8 @@ const HEAD: &str = "\
 
 A key may be set in a file (`--config FILE` or `LEVERET_CONFIG`; TOML), in the environment, by its
 flag, or by `--set KEY=VALUE`. Flags beat the environment, the environment beats the file, the file
-beats the defaults. In the file `log.level = \"info\"` and a table `[log]` with `level = \"info\"` are
-the same. Sizes take units (`64MiB`), times too (`250ms`, `10s`, `2m`).
+beats the defaults. In the file `log.level = \"info\"` and a table `[log]` with `level = \"info\"`
+are the same. Sizes take units (`64MiB`), times too (`250ms`, `10s`, `2m`).
 
 `leveret config` prints what is in effect and where each value came from; `leveret config --check`
 only says whether it is valid. A key that does not exist, or a value that does not fit, is an error
