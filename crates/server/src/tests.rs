@@ -9,6 +9,7 @@ use leveret_wire::amqp091::PROTOCOL_HEADER;
 use super::*;
 
 mod entry;
+mod metrics;
 
 fn options() -> Options {
     let amqp_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
