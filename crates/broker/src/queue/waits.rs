@@ -2,8 +2,9 @@
 //! stretches of messages instead of each.
 //!
 //! Invariants: nothing is kept while no message waits; at most [`MARKS_MAX`] marks, in the order of
-//! places and times. A time that is read is too long by at most the stretch between two marks,
-//! which is a sixteenth of what the oldest mark is old, or a millisecond.
+//! places and times. A time that is read is never too short, and too long by at most the stretch
+//! between two marks: about an eighth of how long the oldest message had waited when this one came,
+//! or a millisecond.
 
 use std::collections::VecDeque;
 
@@ -150,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_known_to_a_sixteenth_in_bounded_memory() {
+    fn a_wait_is_known_about_in_bounded_memory() {
         let mut waits = Waits::default();
         let (mut out, mut worst) = (0, 0.0_f64);
         for tick in 1..200_000_u64 {

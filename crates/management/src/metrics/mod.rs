@@ -9,8 +9,6 @@ mod pages;
 mod tables;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
