@@ -46,6 +46,18 @@ def make_certificates(call, directory):
     sign("ca", "server", "/CN=server", "subjectAltName=DNS:localhost,IP:127.0.0.1")
 
 
+def make_token_key(call, directory):
+    """A key that signs tokens, and the set of keys that the broker reads."""
+    key = directory / "token.key"
+    call(["openssl", "genrsa", "-out", key, "2048"])
+    modulus = subprocess.check_output(["openssl", "rsa", "-in", key, "-noout", "-modulus"], text=True)
+    modulus = bytes.fromhex(modulus.strip().removeprefix("Modulus="))
+    encoded = base64.urlsafe_b64encode(modulus).rstrip(b"=").decode()
+    jwk = {"kty": "RSA", "kid": "interop", "use": "sig", "n": encoded, "e": "AQAB"}
+    (directory / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    return key
+
+
 def definitions(password):
     """Users who lack a permission each, one with topic permissions, and one without any vhost."""
     def user(name, secret):
@@ -116,6 +128,7 @@ class Broker:
         certificates, config = self._directory / "tls", self._directory / "leveret.toml"
         certificates.mkdir()
         make_certificates(call, certificates)
+        token_key = make_token_key(call, certificates)
         password = secrets.token_hex(8)
         config.touch()
         users = self._directory / "definitions.json"
@@ -127,6 +140,8 @@ class Broker:
                    "--ssl-options-cacertfile", certificates / "ca.pem",
                    "--ssl-options-verify", "verify_peer", "--ssl-cert-login-from", "common_name",
                    "--proxy-protocol", "true", "--proxy-protocol-from", PROXY,
+                   "--auth-oauth2-resource-server-id", "leveret",
+                   "--auth-oauth2-jwks-file", certificates / "jwks.json",
                    "--load-definitions", users, "--data-dir", self._directory / "data"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self._directory, stdout=subprocess.PIPE,
@@ -138,7 +153,8 @@ class Broker:
             raise RuntimeError(f"the broker did not get ready: see {self.log.relative_to(ROOT)}")
         self._relay = Relay(int(ready[2]))
         self.told = {"AMQPS_URL": f"amqps://guest:guest@localhost:{ready[3]}/%2F",
-                     "TLS_DIR": str(certificates), "USERS_PASSWORD": password,
+                     "TLS_DIR": str(certificates), "TOKEN_KEY": str(token_key),
+                     "USERS_PASSWORD": password,
                      "PROXY_ADDRESS": self._relay.address,
                      "ALARM": str(ROOT / "interop" / "alarm"),
                      "BROKER_CONFIG": str(config), "BROKER_PID": str(self._process.pid)}

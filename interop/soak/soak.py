@@ -31,6 +31,7 @@ class Work:
 
     def fault(self, text):
         self.count("errors")
+        print(f"fault of {self.name}: {text}", flush=True)
         if self.counts["errors"].value <= 20:
             self.faults.put(f"{self.name}: {text}")
 

@@ -42,7 +42,7 @@ class Broker:
         self._directory = tempfile.TemporaryDirectory(prefix="leveret-ui-")
         log = open(os.path.join(self._directory.name, "log"), "wb")
         command = [binary, "server", "--amqp-listen", "127.0.0.1:0",
-                   "--management-listen", f"127.0.0.1:{port}",
+                   "--management-tcp-port", str(port),
                    "--data-dir", os.path.join(self._directory.name, "data")]
         self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S

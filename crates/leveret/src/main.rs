@@ -1,7 +1,10 @@
 //! The one binary: it reads arguments and calls the command they name.
 
 mod allocator;
+mod amqp_json;
+mod cli;
 mod config;
+mod generate;
 mod logging;
 mod perf;
 mod server_command;
@@ -11,7 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use config::ConfigArgs;
 
@@ -37,6 +40,12 @@ enum Command {
     /// Show, verify or salvage a data directory.
     #[command(subcommand)]
     Store(store::StoreCommand),
+    #[command(flatten)]
+    Manage(Box<cli::ManageCommand>),
+    /// Print the completion script of a shell.
+    Completion(generate::Completion),
+    /// Print manual pages.
+    Man(generate::Man),
     /// Print the version.
     Version,
 }
@@ -58,13 +67,16 @@ struct ConfigCommand {
 fn main() -> ExitCode {
     allocator::configure();
     let started = Instant::now();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(cli::translate(std::env::args_os().collect()));
     let done = |()| ExitCode::SUCCESS;
     let result = match cli.command.unwrap_or(Command::Server(cli.server)) {
         Command::Server(arguments) => server_command::run(&arguments, started).map(done),
         Command::Config(command) => print_config(&command).map(done),
         Command::Perf(arguments) => perf::run(*arguments).map(done),
         Command::Store(command) => store::run(&command),
+        Command::Manage(command) => cli::run(&command).map(done),
+        Command::Completion(completion) => completion.print(Cli::command()).map(done),
+        Command::Man(man) => man.print(Cli::command()).map(done),
         Command::Version => print(&format!("leveret {}\n", env!("CARGO_PKG_VERSION"))).map(done),
     };
     match result {
@@ -90,7 +102,13 @@ fn print_config(command: &ConfigCommand) -> anyhow::Result<()> {
 
 /// Writes to standard output; a reader that left early is no error.
 fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text.
+fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

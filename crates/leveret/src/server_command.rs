@@ -4,11 +4,13 @@
 //! again.
 
 use std::io::{ErrorKind, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use leveret_server::{
-    AnonymousLogin, CertLoginFrom, EntryLimits, Options, Server, StoreOptions, TlsOptions,
+    AnonymousLogin, CertLoginFrom, EntryLimits, OAuthOptions, Options, Server, StoreOptions,
+    TlsOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -230,6 +232,24 @@ fn anonymous_login(config: &Config) -> Option<AnonymousLogin> {
     (user != "none").then(|| AnonymousLogin { user, password: config.anonymous_login_pass.clone() })
 }
 
+/// What logins by token are told by the configuration; none if they are off.
+fn oauth_options(config: &Config) -> Option<Arc<OAuthOptions>> {
+    let id = config.oauth_resource_server_id.as_deref()?;
+    Some(Arc::new(OAuthOptions {
+        scope_prefix: config.oauth_scope_prefix.0.clone(),
+        issuer: config.oauth_issuer.clone(),
+        jwks_url: config.oauth_jwks_url.clone(),
+        jwks_file: config.oauth_jwks_file.clone(),
+        authorities: config.oauth_cacertfile.clone(),
+        default_key: config.oauth_default_key.clone(),
+        verify_audience: config.oauth_verify_aud,
+        algorithms: config.oauth_algorithms.clone(),
+        username_claims: config.oauth_username_claims.0.clone(),
+        additional_scopes_key: config.oauth_additional_scopes_key.clone(),
+        ..OAuthOptions::new(id)
+    }))
+}
+
 /// The server's options from the configuration.
 fn options(config: &Config, log: &Log) -> Options {
     let shown = shown(config);
@@ -239,6 +259,7 @@ fn options(config: &Config, log: &Log) -> Options {
         tls: tls_options(&config),
         entry: entry_limits(&config),
         anonymous_login: anonymous_login(&config),
+        oauth: oauth_options(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,

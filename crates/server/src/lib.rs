@@ -20,6 +20,7 @@ mod login;
 mod management;
 mod memory;
 mod net;
+mod oauth;
 mod options;
 mod session;
 mod shared;
@@ -45,6 +46,7 @@ pub use leveret_management::node::LogLine;
 pub use leveret_wire::x509::NameKind;
 pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
 pub use log_ring::LogRing;
+pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
 pub use options::{AnonymousLogin, AutoPort, Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
 use crate::log_ring::LogRing;
+use crate::oauth::OAuthOptions;
 
 /// On which port something listens that RabbitMQ has a usual port for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct Options {
     pub entry: EntryLimits,
     /// User and password of those who log in by ANONYMOUS; without it there is no such login.
     pub anonymous_login: Option<AnonymousLogin>,
+    /// Logins by token; without it there are none.
+    pub oauth: Option<Arc<OAuthOptions>>,
     /// The address of the management interface.
     pub management_ip: IpAddr,
     /// Its port.
@@ -169,6 +172,7 @@ impl Default for Options {
             proxies: Vec::new(),
             entry: EntryLimits::default(),
             anonymous_login: None,
+            oauth: None,
             management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             management_port: AutoPort::None,
             metrics_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use leveret_broker::broker::Principal;
+use leveret_broker::ids::ConnectionId;
 use leveret_broker::log::NoLog;
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 
@@ -10,6 +12,10 @@ use super::*;
 
 mod entry;
 mod metrics;
+
+fn of(user: &str) -> Principal {
+    Principal::new(ConnectionId(1)).in_vhost(user, "")
+}
 
 fn options() -> Options {
     let amqp_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
@@ -51,8 +57,8 @@ fn only_a_broker_without_users_and_vhosts_gets_the_defaults() {
     add_defaults(&broker, &other);
     assert!(broker.authenticate("other", b"guest").is_none());
     assert!(
-        broker.check_vhost("somebody", "/").is_ok()
-            && broker.check_vhost("somebody", "other").is_err()
+        broker.check_vhost(&of("somebody"), "/").is_ok()
+            && broker.check_vhost(&of("somebody"), "other").is_err()
     );
 }
 

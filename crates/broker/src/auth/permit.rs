@@ -80,10 +80,15 @@ impl TopicPermissions {
 }
 
 impl Topology {
-    /// Whether a user may use a vhost at all; refused in the words of `connection.open`.
-    pub fn permit_vhost(&self, user: &str, vhost: &str) -> Result<(), Refusal> {
+    /// Whether `who` may use a vhost at all; refused in the words of `connection.open`.
+    pub fn permit_vhost(&self, who: &Principal, vhost: &str) -> Result<(), Refusal> {
+        let user = &who.user;
+        let granted = |found: &Vhost| match &who.scopes {
+            Some(scopes) => scopes.permit_vhost(vhost),
+            None => found.permissions.contains_key(user),
+        };
         match self.vhosts.get(vhost) {
-            Some(found) if found.permissions.contains_key(user) => Ok(()),
+            Some(found) if granted(found) => Ok(()),
             Some(_) => Err(Refusal::new(
                 RefusalKind::NotAllowed,
                 format!("access to vhost '{vhost}' refused for user '{user}'"),
@@ -111,8 +116,14 @@ impl Vhost {
     ) -> Result<(), Refusal> {
         let resource = known_as(resource);
         let (Resource::Queue(name, _) | Resource::Exchange(name, _)) = resource;
-        let granted = self.permissions.get(&who.user);
-        if granted.is_some_and(|granted| granted.pattern(permission).matches(name)) {
+        let granted = match &who.scopes {
+            Some(scopes) => scopes.permit(permission, &self.name, name),
+            None => self
+                .permissions
+                .get(&who.user)
+                .is_some_and(|granted| granted.pattern(permission).matches(name)),
+        };
+        if granted {
             return Ok(());
         }
         let user = &who.user;
@@ -128,7 +139,8 @@ impl Vhost {
     }
 
     /// Whether `who` may use a routing key with a topic exchange: to publish with write, to bind
-    /// with read. Who has no topic permissions for the exchange may use all.
+    /// with read. A user without topic permissions for the exchange may use all; a token needs a
+    /// scope with a third part.
     pub fn permit_topic(
         &self,
         who: &Principal,
@@ -136,17 +148,12 @@ impl Vhost {
         exchange: &str,
         routing_key: &str,
     ) -> Result<(), Refusal> {
-        if self.topic_permissions.is_empty() {
-            return Ok(());
-        }
-        let of = (who.user.clone(), exchange.into());
-        let Some(granted) = self.topic_permissions.get(&of) else { return Ok(()) };
-        let pattern = match permission {
-            Permission::Read => &granted.read,
-            Permission::Configure | Permission::Write => &granted.write,
-        };
         let (user, vhost) = (&who.user, &self.name);
-        if pattern.matches(routing_key, user, vhost, who.client_id.as_deref()) {
+        let granted = match &who.scopes {
+            Some(scopes) => scopes.permit_topic(permission, (vhost, exchange), routing_key),
+            None => self.permit_topic_by_pattern(who, permission, exchange, routing_key),
+        };
+        if granted {
             return Ok(());
         }
         let text = format!(
@@ -154,5 +161,24 @@ impl Vhost {
              '{vhost}' refused for user '{user}'"
         );
         Err(Refusal::access(text))
+    }
+
+    fn permit_topic_by_pattern(
+        &self,
+        who: &Principal,
+        permission: Permission,
+        exchange: &str,
+        routing_key: &str,
+    ) -> bool {
+        if self.topic_permissions.is_empty() {
+            return true;
+        }
+        let of = (who.user.clone(), exchange.into());
+        let Some(granted) = self.topic_permissions.get(&of) else { return true };
+        let pattern = match permission {
+            Permission::Read => &granted.read,
+            Permission::Configure | Permission::Write => &granted.write,
+        };
+        pattern.matches(routing_key, &who.user, &self.name, who.client_id.as_deref())
     }
 }

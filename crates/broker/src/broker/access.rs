@@ -9,8 +9,8 @@ use std::sync::{Arc, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
 
-use super::Broker;
 use super::policies::no_user;
+use super::{Broker, Principal};
 use crate::auth::{Cost, InvalidPattern, PasswordHash, Permissions, TopicPermissions};
 use crate::definitions::{ADMINISTRATOR, Command, User};
 use crate::error::{Refusal, RefusalKind};
@@ -319,10 +319,10 @@ impl Broker {
         self.user(&user.name).ok()
     }
 
-    /// Whether a user may open the vhost; its name as it is stored.
-    pub fn check_vhost(&self, user: &str, vhost: &str) -> Result<Name, Refusal> {
+    /// Whether `who` may open the vhost; its name as it is stored.
+    pub fn check_vhost(&self, who: &Principal, vhost: &str) -> Result<Name, Refusal> {
         let topology = self.topology();
-        topology.permit_vhost(user, vhost)?;
+        topology.permit_vhost(who, vhost)?;
         topology.vhosts.get(vhost).map(|vhost| vhost.name.clone()).ok_or_else(|| {
             Refusal::new(RefusalKind::NotAllowed, format!("vhost {vhost} not found"))
         })

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
+use crate::auth::Scopes;
 use crate::definitions::{Applied, Command, Exchange, Topology, Vhost};
 use crate::error::{Refusal, RefusalKind};
 use crate::histogram::Histogram;
@@ -65,13 +66,15 @@ pub struct Principal {
     pub client_id: Option<Name>,
     /// When the credential runs out: the connection is closed then. A password never does.
     pub expires_at: Option<Timestamp>,
+    /// What a token grants: it stands for all that definitions say of a user of this name.
+    pub scopes: Option<Arc<Scopes>>,
 }
 
 impl Principal {
     /// A connection that nobody has logged in on.
     pub fn new(connection: ConnectionId) -> Self {
         let (user, vhost) = (Name::default(), Name::default());
-        Self { connection, user, vhost, client_id: None, expires_at: None }
+        Self { connection, user, vhost, client_id: None, expires_at: None, scopes: None }
     }
 
     /// `user` in `vhost`, with a password.

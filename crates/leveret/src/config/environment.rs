@@ -16,6 +16,10 @@ pub type Variables = BTreeMap<OsString, OsString>;
 /// The variable that names the configuration file; it is no key.
 const CONFIG_FILE: &str = "LEVERET_CONFIG";
 
+/// The variables of the verbs that ask a running broker; they are no keys either.
+const VERBS: [&str; 5] =
+    ["LEVERET_URL", "LEVERET_USER", "LEVERET_PASSWORD", "LEVERET_VHOST", "LEVERET_CA_FILE"];
+
 /// What Kubernetes sets in every pod if a service happens to be called `leveret`.
 const SERVICE_PREFIXES: [&str; 2] = ["LEVERET_SERVICE_", "LEVERET_PORT"];
 
@@ -64,6 +68,7 @@ pub fn read(variables: &Variables, problems: &mut Vec<Problem>) -> Environment {
 fn is_unknown(name: &str) -> bool {
     name.starts_with("LEVERET_")
         && name != CONFIG_FILE
+        && !VERBS.contains(&name)
         && !SERVICE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         && !KEYS.iter().any(|key| key.environment_name() == name)
 }

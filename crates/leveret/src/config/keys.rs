@@ -11,10 +11,13 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use leveret_server::{AddressRange, AutoPort, Durability, NameKind, TlsVersion};
+use leveret_server::{
+    AddressRange, AutoPort, Durability, NameKind, SigningAlgorithm, TlsVersion, WebAddress,
+};
 
 use super::error::Problem;
 use super::listener_setting::{LoginFrom, PeerVerify};
+use super::oauth_setting::{ClaimNames, ScopePrefix};
 use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
 use super::{Layer, Source};
 
@@ -259,6 +262,57 @@ keys! {
 
     /// The password of that user.
     anonymous_login_pass: String = "anonymous_login_pass", default "none", secret true;
+    reload true
+
+    /// The id of this broker as OAuth 2 knows it: what a token's audience must have in it. `none`
+    /// turns logins by token off.
+    oauth_resource_server_id: Option<String> = "auth_oauth2.resource_server_id", default "none";
+    reload true
+
+    /// Who must have issued a token. Without `auth_oauth2.jwks_url` and `auth_oauth2.jwks_file` it
+    /// is an address, and its OpenID discovery document says where the keys are.
+    oauth_issuer: Option<String> = "auth_oauth2.issuer", default "none";
+    reload true
+
+    /// Where the keys are fetched that tokens are signed with, as a JSON Web Key Set.
+    oauth_jwks_url: Option<WebAddress> = "auth_oauth2.jwks_url", default "none";
+    reload true
+
+    /// A file with such keys.
+    oauth_jwks_file: Option<PathBuf> = "auth_oauth2.jwks_file", default "none";
+    reload true
+
+    /// Certificates in PEM of those who may sign the certificate of the server with the keys;
+    /// without it, those that the system trusts.
+    oauth_cacertfile: Option<PathBuf> = "auth_oauth2.https.cacertfile", default "none";
+    reload true
+
+    /// The id of the key for tokens that name none.
+    oauth_default_key: Option<String> = "auth_oauth2.default_key", default "none";
+    reload true
+
+    /// Whether a token's audience must have `auth_oauth2.resource_server_id` in it.
+    oauth_verify_aud: bool = "auth_oauth2.verify_aud", default "true";
+    reload true
+
+    /// The algorithms that tokens may be signed by. Those of HMAC (`HS256` and the like) work only
+    /// with keys of a file.
+    oauth_algorithms: Vec<SigningAlgorithm> = "auth_oauth2.algorithms",
+        default "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA";
+    reload true
+
+    /// The claims that name the user, the first that there is; behind them `sub` and `client_id`.
+    oauth_username_claims: ClaimNames = "auth_oauth2.preferred_username_claims", default "none";
+    reload true
+
+    /// Further claims with scopes, separated by spaces; points lead into objects and lists.
+    oauth_additional_scopes_key: Option<String> = "auth_oauth2.additional_scopes_key",
+        default "none";
+    reload true
+
+    /// What scopes for this broker begin with; `default` is `auth_oauth2.resource_server_id` and a
+    /// point. It may be empty.
+    oauth_scope_prefix: ScopePrefix = "auth_oauth2.scope_prefix", default "default";
     reload true
 
     /// Whether proxies tell the clients' addresses by the PROXY protocol, version 1 or 2.

@@ -61,7 +61,7 @@ word_setting!(NameKind, "KIND",
     "uri" => NameKind::Uri, "other_name" => NameKind::Other);
 
 /// The texts of a list: an array, or one text with commas. `none` is the empty one.
-fn texts(raw: &Raw) -> Option<Vec<&str>> {
+pub(super) fn texts(raw: &Raw) -> Option<Vec<&str>> {
     let values = match raw {
         Raw::List(values) => &values[..],
         single => std::slice::from_ref(single),

@@ -16,6 +16,7 @@ mod file;
 mod keys;
 mod listener_setting;
 mod memory;
+mod oauth_setting;
 mod setting;
 mod suggest;
 #[cfg(test)]
@@ -24,6 +25,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+
+use leveret_server::WebAddress;
 
 pub use arguments::ConfigArgs;
 pub use effective::to_toml;
@@ -143,9 +146,22 @@ fn check_listeners(config: &Config, source: impl Fn(&str) -> Source) -> Vec<Prob
             "proxy_protocol",
             "proxy_protocol_from must say from where",
         ),
+        (
+            config.oauth_resource_server_id.is_some() && !has_token_keys(config),
+            "auth_oauth2.resource_server_id",
+            "keys must come from auth_oauth2.jwks_url, auth_oauth2.jwks_file or, as an address, \
+             auth_oauth2.issuer",
+        ),
     ];
     let broken = rules.into_iter().filter(|(broken, ..)| *broken);
     broken.map(|(_, key, text)| Problem::new(source(key), format!("{key}: {text}"))).collect()
+}
+
+/// Whether there is a source of keys for tokens.
+fn has_token_keys(config: &Config) -> bool {
+    let issuer = config.oauth_issuer.as_deref();
+    let discovers = issuer.is_some_and(|issuer| issuer.parse::<WebAddress>().is_ok());
+    discovers || config.oauth_jwks_url.is_some() || config.oauth_jwks_file.is_some()
 }
 
 /// The rules that no single key's type can hold.

@@ -1,6 +1,6 @@
 //! Tables and sizes for people.
 
-use std::fmt::Write;
+use crate::cli::table_text;
 
 /// Bytes in MiB, with three digits behind the point below ten.
 pub(super) fn mib(bytes: u64) -> String {
@@ -8,30 +8,13 @@ pub(super) fn mib(bytes: u64) -> String {
     if mib < 10.0 { format!("{mib:.3} MiB") } else { format!("{mib:.1} MiB") }
 }
 
-/// A table whose columns are as wide as they must be; numbers stand to the right.
+/// A table, two spaces from the margin; numbers stand to the right.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([head[column].chars().count()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-    let mut text = String::new();
-    let mut line = |cells: &[String]| {
-        let mut line = String::new();
-        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            let right = rows.iter().all(|row| row.get(column).is_none_or(|cell| is_number(cell)));
-            let _ = match right {
-                true => write!(line, "  {cell:>width$}"),
-                false => write!(line, "  {cell:<width$}"),
-            };
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    };
-    line(&head.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>());
-    rows.iter().for_each(|row| line(row));
-    text
+    let is_number = |text: &String| text.starts_with(|c: char| c.is_ascii_digit());
+    let all = |column: usize| rows.iter().all(|row| row.get(column).is_none_or(is_number));
+    let numbers: Vec<bool> = (0..head.len()).map(all).collect();
+    let text = table_text(Some(head), rows, &numbers);
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Logins with a password: checked away from the threads that serve connections, remembered for a
-//! while, and slowed down for who guesses.
+//! Logins with a password, or a token ([`bearers`]): checked away from the threads that serve
+//! connections, remembered for a while, and slowed down for who guesses.
 //!
 //! A session asks by [`Logins::check`] and goes on when its mailbox has the answer. Checks with the
 //! same password of the same user that come together are one. Without threads ([`start`]) a check
@@ -9,6 +9,7 @@
 //! [`WAITING_PER_ADDRESS_MAX`] of one address; only right passwords are remembered, by a keyed hash
 //! that a change of the user's password makes worthless; every table has a bound.
 
+mod bearers;
 mod failures;
 
 use std::collections::HashMap;
@@ -24,7 +25,9 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::net::mailbox::{Mailbox, Notice};
+use crate::oauth::{Bearer, Fault, KeyRing};
 use crate::shared::Shared;
+use bearers::TokenJob;
 use failures::Failures;
 
 /// How many passwords are hashed at a time.
@@ -47,6 +50,8 @@ pub(crate) enum Refused {
     TooManyFailures,
     /// Too many logins wait.
     Busy,
+    /// The token is not good.
+    Token(Fault),
 }
 
 impl Refused {
@@ -55,8 +60,18 @@ impl Refused {
             Self::Wrong => "unknown user or wrong password",
             Self::TooManyFailures => "too many failed logins of this user from this address",
             Self::Busy => "too many logins wait to be checked",
+            Self::Token(fault) => fault.reason(),
         }
     }
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone)]
+pub(crate) enum Identity {
+    /// A user of the definitions.
+    User(Arc<User>),
+    /// Somebody with a token, which says all that counts.
+    Bearer(Arc<Bearer>),
 }
 
 /// A login to check.
@@ -81,7 +96,7 @@ pub(crate) struct Times {
 #[derive(Debug)]
 pub(crate) enum Checked {
     /// It is known already.
-    Now(Result<Arc<User>, Refused>),
+    Now(Result<Identity, Refused>),
     /// The mailbox will have it as a [`Notice::Login`].
     Later,
 }
@@ -114,6 +129,9 @@ pub(crate) struct Logins {
     secret: [u8; 32],
     state: Mutex<State>,
     queue: OnceLock<mpsc::Sender<Job>>,
+    tokens: OnceLock<mpsc::Sender<TokenJob>>,
+    /// The keys that tokens are signed with.
+    pub(crate) keys: KeyRing,
     /// Held by who hashes without the threads: one at a time.
     here: Mutex<()>,
 }
@@ -123,7 +141,14 @@ impl Default for Logins {
         let mut secret = [0; 32];
         // Without chance the table could be guessed at, not read: the passwords are not in it.
         let _ = getrandom::fill(&mut secret);
-        Self { secret, state: Mutex::default(), queue: OnceLock::new(), here: Mutex::default() }
+        Self {
+            secret,
+            state: Mutex::default(),
+            queue: OnceLock::new(),
+            tokens: OnceLock::new(),
+            keys: KeyRing::default(),
+            here: Mutex::default(),
+        }
     }
 }
 
@@ -205,14 +230,14 @@ impl Logins {
         let key = self.key(user.as_deref(), &attempt);
         let mut state = self.state();
         if let Some(user) = user.filter(|_| state.is_verified(&key, attempt.now)) {
-            return Checked::Now(Ok(user));
+            return Checked::Now(Ok(Identity::User(user)));
         }
         if state.failures.is_refused(attempt.from, &attempt.user, attempt.now) {
             return Checked::Now(Err(Refused::TooManyFailures));
         }
         let Some(queue) = self.queue.get() else {
             drop(state);
-            return Checked::Now(self.verify(broker, &attempt, times));
+            return Checked::Now(self.verify(broker, &attempt, times).map(Identity::User));
         };
         match state.wait(key, attempt.from, mailbox) {
             Ok(true) if queue.try_send(Job { key, attempt, times }).is_ok() => Checked::Later,
@@ -279,7 +304,12 @@ impl Logins {
             // Whoever asked is gone.
             false => Err(Refused::Busy),
         };
-        let mailboxes = self.state().end_wait(&job.key);
+        self.tell(&job.key, &outcome.map(Identity::User));
+    }
+
+    /// Tells those who wait for a check what has come of it.
+    fn tell(&self, key: &Key, outcome: &Result<Identity, Refused>) {
+        let mailboxes = self.state().end_wait(key);
         for mailbox in mailboxes.iter().filter_map(Weak::upgrade) {
             mailbox.notify(Notice::Login(outcome.clone()));
         }
@@ -292,6 +322,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     if shared.logins.queue.set(sender).is_err() {
         return;
     }
+    bearers::start(shared);
     let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
     for _ in 0..THREADS {
         tokio::spawn(check_all(Arc::downgrade(shared), Arc::clone(&receiver)));

@@ -117,7 +117,7 @@ async fn with_threads_the_answer_comes_by_mail() {
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
-        assert!(matches!(notice, Notice::Login(Ok(user)) if &*user.name == "shop"));
+        assert!(matches!(notice, Notice::Login(Ok(Identity::User(user))) if &*user.name == "shop"));
     }
     assert!(shared.logins.state().waiting.is_empty());
 }

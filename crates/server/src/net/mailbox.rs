@@ -4,13 +4,12 @@
 //! connection has written them, and is at most `limit` plus one message.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use crate::login::Refused;
+use crate::login::{Identity, Refused};
 use atomic_waker::AtomicWaker;
 use leveret_broker::broker::AccessChange;
-use leveret_broker::definitions::User;
 use leveret_broker::ids::ConsumerId;
 use leveret_broker::log::Wake;
 use leveret_broker::queue::{Delivery, Outlet};
@@ -44,8 +43,8 @@ pub(crate) enum Notice {
     Unblocked,
     /// Users, vhosts or permissions have changed.
     Access(AccessChange),
-    /// The check of a login is over: the user, if the password is right.
-    Login(Result<Arc<User>, Refused>),
+    /// The check of a login, or of a new secret, is over: who it is, if it is right.
+    Login(Result<Identity, Refused>),
     /// Consumer timeouts have changed: a silent connection is to look at the newest.
     Timeouts,
 }

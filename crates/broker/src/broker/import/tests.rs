@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::broker::Principal;
 use crate::definitions::PolicyKind;
+use crate::ids::ConnectionId;
 use crate::keeping_log::KeepingLog;
 use crate::message::FieldValue;
 
@@ -14,6 +16,10 @@ const NOW: Timestamp = Timestamp(1_000_000);
 fn broker() -> (Broker, Arc<KeepingLog>) {
     let log = KeepingLog::new();
     (Broker::new(log.clone(), [7; 32]), log)
+}
+
+fn of(user: &str) -> Principal {
+    Principal::new(ConnectionId(1)).in_vhost(user, "")
 }
 
 fn check(broker: &Broker) {
@@ -200,7 +206,10 @@ fn users_and_permissions_are_taken_over_exported_and_the_same_again() {
     assert_eq!(fresh.export(None).unwrap(), file);
     check(&fresh);
     assert!(fresh.authenticate("a.b", b"pw").is_some());
-    assert!(fresh.check_vhost("a.b", "orders").is_ok() && fresh.check_vhost("a.b", "/").is_err());
+    assert!(
+        fresh.check_vhost(&of("a.b"), "orders").is_ok()
+            && fresh.check_vhost(&of("a.b"), "/").is_err()
+    );
     let wrong = json!({"users": [], "permissions": [
         {"user": "a.b", "vhost": "orders", "configure": "(", "write": "", "read": ""}]});
     let error = broker.import(wrong.to_string().as_bytes(), NOW).unwrap_err().to_string();

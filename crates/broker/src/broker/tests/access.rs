@@ -8,7 +8,7 @@ use super::super::{AccessChange, Broker, Credential};
 use crate::auth::Cost;
 use crate::broker::{Principal, QueueRequest};
 use crate::definitions::Command;
-use crate::ids::Timestamp;
+use crate::ids::{ConnectionId, Timestamp};
 use crate::keeping_log::KeepingLog;
 use crate::log::{Entry, Log};
 use crate::message::FieldTable;
@@ -22,6 +22,10 @@ fn broker() -> (Broker, Arc<KeepingLog>) {
     broker.add_vhost("/");
     broker.add_vhost("v");
     (broker, log)
+}
+
+fn of(user: &str) -> Principal {
+    Principal::new(ConnectionId(1)).in_vhost(user, "")
 }
 
 fn after(log: &KeepingLog) -> (Broker, Arc<KeepingLog>) {
@@ -45,7 +49,9 @@ fn users_of_earlier_builds_keep_what_they_could_do_and_get_a_strong_hash() {
     log.append(&[Entry::Define(old_user("old", "secret"))]);
     let (broker, log) = after(&log);
     assert!(broker.user("old").unwrap().has_tag("administrator"));
-    assert!(broker.check_vhost("old", "/").is_ok() && broker.check_vhost("old", "v").is_ok());
+    assert!(
+        broker.check_vhost(&of("old"), "/").is_ok() && broker.check_vhost(&of("old"), "v").is_ok()
+    );
     let algorithm = |broker: &Broker| broker.user("old").unwrap().password.algorithm();
     assert!(broker.authenticate("old", b"wrong").is_none());
     assert_eq!(algorithm(&broker), "rabbit_password_hashing_sha256");
@@ -55,7 +61,9 @@ fn users_of_earlier_builds_keep_what_they_could_do_and_get_a_strong_hash() {
     broker.clear_permissions("old", "v").unwrap();
     let (broker, _) = after(&log);
     assert_eq!(algorithm(&broker), "leveret_argon2id");
-    assert!(broker.check_vhost("old", "v").is_err() && broker.check_vhost("old", "/").is_ok());
+    assert!(
+        broker.check_vhost(&of("old"), "v").is_err() && broker.check_vhost(&of("old"), "/").is_ok()
+    );
     assert!(broker.authenticate("old", b"secret").is_some());
 }
 
@@ -77,7 +85,7 @@ fn users_and_permissions_survive_and_so_does_their_end() {
     broker.delete_user("shop").unwrap();
     broker.put_user("shop", Credential::None, &[]).unwrap();
     let (broker, _) = after(&log);
-    assert!(broker.check_vhost("shop", "v").is_err(), "the new user of that name has nothing");
+    assert!(broker.check_vhost(&of("shop"), "v").is_err(), "the new user of that name has nothing");
     assert!(broker.topology().vhosts["v"].topic_permissions.is_empty());
     assert!(broker.authenticate("shop", b"two").is_none());
 }
@@ -100,7 +108,7 @@ fn a_vhost_goes_with_all_that_is_in_it() {
     let (broker, _) = after(&log);
     assert!(broker.topology().vhosts.get("v").is_none() && broker.orphans().is_empty());
     broker.add_vhost("v");
-    assert!(broker.check_vhost("shop", "v").is_err());
+    assert!(broker.check_vhost(&of("shop"), "v").is_err());
 }
 
 #[test]

@@ -189,21 +189,22 @@ fn the_port_answers_get_and_head_to_everybody() {
     assert_eq!(ask("GET", "/metrics/detailed?family=%zz").status, 400);
 }
 
-/// Prints how long an aggregated page of 20,000 queues takes; under a tenth of a second in an
-/// optimised build (docs/metrics.md).
+/// Prints how long a page of many queues takes. In an optimised build there are 20,000, and it is
+/// held to what docs/metrics.md promises.
 #[test]
-fn a_page_of_20_000_queues_is_quick() {
+fn a_page_of_many_queues_is_quick() {
+    let (count, most) = if cfg!(debug_assertions) { (1_000, 2_000) } else { (20_000, 100) };
     let stage = stage();
-    let names: Vec<String> = (0..20_000).map(|number| format!("queue-{number}")).collect();
+    let names: Vec<String> = (0..count).map(|number| format!("queue-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     declare(&stage.broker, "/", &names);
     let started = Instant::now();
     let page = pages::aggregated(&stage).unwrap();
     let taken = started.elapsed();
-    println!("{} bytes in {taken:?}", page.len());
-    assert!(taken.as_millis() < if cfg!(debug_assertions) { 3_000 } else { 100 }, "{taken:?}");
+    println!("{count} queues added up: {} bytes in {taken:?}", page.len());
+    assert!(taken.as_millis() < most, "{taken:?}");
     let started = Instant::now();
     let page = pages::per_object(&stage).unwrap();
-    println!("{} bytes in {:?} for each object", page.len(), started.elapsed());
-    assert_eq!(parse(&page)["rabbitmq_queue_messages"].samples.len(), 20_008);
+    println!("{count} queues each: {} bytes in {:?}", page.len(), started.elapsed());
+    assert_eq!(parse(&page)["rabbitmq_queue_messages"].samples.len(), count + 8);
 }

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use super::browse::{filter, queue, read_cursor, show_cursor};
 use crate::answer::{Answer, Outcome};
 use crate::request::{Call, number, text, truth};
+use crate::resources::missing_or;
 
 /// How long one request works, at most.
 const WORK_MAX: Duration = Duration::from_secs(20);
@@ -78,6 +79,10 @@ impl To {
             return Err(Answer::bad("the messages are in that queue already"));
         }
         let vhost = call.vhost_to_use(&queue.spec.vhost)?;
+        vhost.exchange(exchange).map_err(missing_or)?;
+        if let Self::Queue(name) = self {
+            vhost.queue(name).map_err(missing_or)?;
+        }
         let who = call.principal(&vhost.name);
         vhost.permit(&who, Permission::Write, Resource::Exchange(exchange, &vhost.name))?;
         Ok(())

@@ -48,7 +48,8 @@ pub(super) fn config(options: &TlsOptions) -> io::Result<ServerConfig> {
     Ok(builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver))
 }
 
-fn roots(path: &Path) -> io::Result<RootCertStore> {
+/// The certificates of a file, as those to trust.
+pub(crate) fn roots(path: &Path) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| fault(path, error))?;

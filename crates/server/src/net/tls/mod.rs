@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub(crate) use load::roots;
 pub(crate) use metered::Metered;
 
 use crate::listener_options::{CertLoginFrom, TlsOptions};

@@ -16,7 +16,7 @@ use super::channel::{Channel, ChannelState, PUBLISH_IDS, unexpected_header};
 use super::consumer_timeout::CHECK_MS;
 use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
-use super::handshake::{Handshake, Login};
+use super::handshake::{Client, Handshake, Login};
 use super::link::Link;
 use crate::bodies::Half;
 use crate::net::mailbox::{Mail, Mailbox, Notice};
@@ -51,13 +51,6 @@ fn unknown_frame(kind: u8, payload: &[u8]) -> String {
     format!("type {kind}, all octets = {octets}: unknown_frame")
 }
 
-/// What a client says of itself when it logs in.
-pub(super) struct Client {
-    pub(super) mechanism: &'static str,
-    /// Encoded.
-    pub(super) properties: Box<[u8]>,
-}
-
 /// A connection without its socket.
 pub(crate) struct Session {
     pub(super) phase: Phase,
@@ -65,6 +58,8 @@ pub(crate) struct Session {
     pub(super) link: Link,
     /// While the password is being checked.
     pub(super) login: Option<Box<Login>>,
+    /// A new secret is being checked: nothing is read until then.
+    pub(super) awaits_secret: bool,
     /// What the client says of itself, until the connection is open.
     pub(super) client: Option<Box<Client>>,
     /// Boxed: a map has places for at least four, and most connections have one.
@@ -113,6 +108,7 @@ impl Session {
             decoder: Decoder::new(options.initial_frame_max),
             link,
             login: None,
+            awaits_secret: false,
             client: None,
             channels: HashMap::default(),
             channel_max: 0,
@@ -179,7 +175,10 @@ impl Session {
 
     /// Whether nothing is read for a reason that is not the client's own slowness to read.
     fn is_paused(&self) -> bool {
-        self.is_held_up() || self.is_input_held() || self.link.rest_until.is_some()
+        self.is_held_up()
+            || self.is_input_held()
+            || self.awaits_secret && matches!(self.phase, Phase::Running)
+            || self.link.rest_until.is_some()
     }
 
     fn is_held_up(&self) -> bool {
@@ -356,7 +355,7 @@ impl Session {
                 self.link.send(0, &Method::ConnectionCloseOk {});
                 self.phase = Phase::Ended;
             }
-            Method::ConnectionUpdateSecret { .. } => self.on_update_secret(),
+            Method::ConnectionUpdateSecret { new_secret, .. } => self.on_update_secret(new_secret),
             other => {
                 let text = "unexpected method in connection state running";
                 let ids = (other.class_id(), other.method_id());
@@ -590,7 +589,8 @@ impl Session {
             Notice::Blocked if self.link.publishes => self.tell_blocked(),
             Notice::Access(change) => self.on_access_change(&change),
             Notice::Timeouts => self.link.refresh(),
-            Notice::Blocked | Notice::Cut | Notice::Login(_) => {}
+            Notice::Login(outcome) => self.on_secret(outcome),
+            Notice::Blocked | Notice::Cut => {}
             Notice::Unblocked => {
                 self.link.acks.put_off(self.link.now);
                 if std::mem::take(&mut self.told_blocked) {

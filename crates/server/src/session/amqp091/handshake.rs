@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use leveret_broker::auth::Secret;
-use leveret_broker::definitions::User;
 use leveret_wire::amqp091::frame::{Event, erlang_binary};
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{Table, Value};
 use leveret_wire::amqp091::{PROTOCOL_HEADER, ReplyCode};
 
-use super::connection::{Client, Phase, Session};
+use super::connection::{Phase, Session};
 use super::failure::Failure;
 use super::properties::server_properties;
 use super::sasl::{Credentials, Mechanism};
 use crate::audit;
-use crate::login::{Attempt, Checked, Refused, Times};
+use crate::login::{Attempt, Checked, Identity, Refused, Times};
+use crate::oauth;
 use crate::stats::Opened;
 
 /// The smallest frame size that the specification lets a peer ask for.
@@ -39,6 +39,13 @@ pub(super) struct Login {
     user: String,
     /// The client reads a close that refuses it.
     can_read_refusal: bool,
+}
+
+/// What a client says of itself when it logs in.
+pub(super) struct Client {
+    pub(super) mechanism: &'static str,
+    /// Encoded.
+    pub(super) properties: Box<[u8]>,
 }
 
 impl Session {
@@ -166,7 +173,13 @@ impl Session {
         let shared = Arc::clone(&self.link.shared);
         let times =
             Times { remember: options.login_cache_ttl, backoff_max: options.login_backoff_max };
-        match shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times) {
+        let checked = match &options.oauth {
+            Some(oauth) if oauth::is_token(attempt.password.reveal()) => {
+                shared.logins.check_token(attempt, oauth, &self.link.mailbox)
+            }
+            _ => shared.logins.check(&shared.broker, attempt, &self.link.mailbox, times),
+        };
+        match checked {
             Checked::Now(outcome) => self.on_login(outcome),
             // Nothing is read until the answer is here.
             Checked::Later => {}
@@ -185,33 +198,36 @@ impl Session {
             Ok(user) => {
                 self.login = Some(Box::new(login));
                 self.expect(Handshake::Login);
-                self.on_login(Ok(user));
+                self.on_login(Ok(Identity::User(user)));
             }
             Err(_) => self.refuse_login(&login, "there is no user of the certificate's name"),
         }
     }
 
-    /// The password, or the certificate, was checked.
-    pub(super) fn on_login(&mut self, outcome: Result<Arc<User>, Refused>) {
+    /// The password, the token or the certificate was checked.
+    pub(super) fn on_login(&mut self, outcome: Result<Identity, Refused>) {
         let Some(login) = self.login.take() else { return };
         // The deadline may have come first.
         if !matches!(self.phase, Phase::Handshake(Handshake::Login, _)) {
             return;
         }
-        let user = match outcome {
-            Ok(user) => user,
+        match outcome {
+            Ok(Identity::User(user)) => {
+                let now = self.link.broker().user(&user.name);
+                if !now.is_ok_and(|now| now.password == user.password) {
+                    return self.refuse_login(&login, "the user has changed meanwhile");
+                }
+                self.link.who.user = user.name.clone();
+            }
+            Ok(Identity::Bearer(bearer)) => self.link.become_bearer(&bearer),
             Err(refused) => return self.refuse_login(&login, refused.reason()),
-        };
-        let now = self.link.broker().user(&user.name);
-        if now.is_ok_and(|now| now.password != user.password) || self.link.is_gone(&user.name) {
-            return self.refuse_login(&login, "the user has changed meanwhile");
         }
         let options = self.link.shared.options.load_full();
-        let only_here = options.loopback_users.iter().any(|name| **name == *user.name);
+        let user = &self.link.who.user;
+        let only_here = options.loopback_users.iter().any(|name| **name == **user);
         if only_here && !self.link.peer.ip().is_loopback() {
             return self.refuse_login(&login, "this user can only connect via localhost");
         }
-        self.link.who.user = user.name.clone();
         if let Some(entrance) = self.link.peer.entrance.take() {
             entrance.passed();
         }
@@ -273,7 +289,7 @@ impl Session {
 
     fn on_open(&mut self, vhost: &str) {
         let user = self.link.who.user.clone();
-        let vhost = self.link.broker().check_vhost(&user, vhost).map_err(Failure::from);
+        let vhost = self.link.broker().check_vhost(&self.link.who, vhost).map_err(Failure::from);
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.note_opened();

@@ -29,6 +29,8 @@ mod transaction;
 mod unacked;
 
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memory;
@@ -40,6 +42,8 @@ mod slow_log;
 mod storm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -24,7 +24,7 @@ fn frames(method: &Method<'_>) -> Vec<u8> {
     bytes
 }
 
-fn publish(exchange: &str, key: &str, properties: &[u8]) -> Vec<u8> {
+pub(super) fn publish(exchange: &str, key: &str, properties: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_publish(&mut bytes, 1, exchange, key, false);
     write_content_header(&mut bytes, 1, 1, properties);
@@ -191,7 +191,11 @@ fn messages() -> Vec<Case> {
 
 /// A world with a user of names full of regular expressions, and what the operations are for.
 fn world() -> World {
-    let world = World::new(Options::default());
+    world_with(Options::default())
+}
+
+pub(super) fn world_with(options: Options) -> World {
+    let world = World::new(options);
     let broker = &world.shared.broker;
     broker.put_user("sh.p", Credential::Password("pw"), &[]).unwrap();
     broker.grant("sh.p", "/", [".*", ".*", ".*"]).unwrap();
@@ -205,16 +209,21 @@ fn world() -> World {
 }
 
 fn open(world: &World) -> Peer {
+    open_with(world, "pw")
+}
+
+/// A connection of the user with that password, or token.
+pub(super) fn open_with(world: &World, password: &str) -> Peer {
     world.log.sync();
     let mut peer = world.session();
-    let opened = peer.log_in(&start_ok_of("sh.p", "pw"), 131_072, 0);
+    let opened = peer.log_in(&start_ok_of("sh.p", password), 131_072, 0);
     assert_eq!(opened, ["connection.open-ok"]);
     assert_eq!(peer.send(1, &Method::ChannelOpen {}), ["channel.open-ok"]);
     peer
 }
 
 /// What is wrong, if something is.
-fn complaint(peer: &mut Peer, frames: &[u8]) -> Option<String> {
+pub(super) fn complaint(peer: &mut Peer, frames: &[u8]) -> Option<String> {
     peer.session.receive(frames, peer.now);
     peer.take_mail();
     let written = peer.written();
@@ -226,12 +235,12 @@ fn complaint(peer: &mut Peer, frames: &[u8]) -> Option<String> {
 }
 
 /// The name in a resource's text.
-fn name(resource: &str) -> &str {
+pub(super) fn name(resource: &str) -> &str {
     resource.split('\'').nth(1).unwrap()
 }
 
-/// Grants exactly `needs`, but for the one at `without`.
-fn grant(world: &World, needs: &[(&str, &str)], without: Option<usize>) {
+/// Grants exactly `needs`, but for the one at `without`; the password.
+fn grant(world: &World, needs: &[(&str, &str)], without: Option<usize>) -> String {
     let pattern = |permission: &str| {
         let names = needs.iter().enumerate();
         let names = names.filter(|(at, need)| need.0 == permission && Some(*at) != without);
@@ -241,9 +250,10 @@ fn grant(world: &World, needs: &[(&str, &str)], without: Option<usize>) {
     let patterns = [pattern("configure"), pattern("write"), pattern("read")];
     let patterns = patterns.each_ref().map(String::as_str);
     world.shared.broker.grant("sh.p", "/", patterns).unwrap();
+    "pw".to_owned()
 }
 
-fn refusal(permission: &str, resource: &str) -> String {
+pub(super) fn refusal(permission: &str, resource: &str) -> String {
     format!(
         "channel.close ACCESS_REFUSED - {permission} access to {resource} refused for user 'sh.p'"
     )
@@ -251,26 +261,35 @@ fn refusal(permission: &str, resource: &str) -> String {
 
 #[test]
 fn each_operation_needs_just_its_permissions() {
+    check_each_operation(&Options::default(), grant);
+}
+
+/// Tries each operation with what it needs, and with less. `grant` gives the user what it is told,
+/// and its password, or token.
+pub(super) fn check_each_operation(
+    options: &Options,
+    grant: impl Fn(&World, &[(&str, &str)], Option<usize>) -> String,
+) {
     let cases = [declarations(), bindings(), messages()].into_iter().flatten();
     for Case { name, frames, needs, any } in cases {
-        let world = world();
+        let world = world_with(options.clone());
+        let complaint_with = |needs: &[(&str, &str)], without| {
+            let password = grant(&world, needs, without);
+            complaint(&mut open_with(&world, &password), &frames)
+        };
         for at in 0..needs.len() {
             let only = &needs[at..=at];
             if any {
-                grant(&world, only, None);
-                assert_eq!(complaint(&mut open(&world), &frames), None, "{name} with {only:?}");
+                assert_eq!(complaint_with(only, None), None, "{name} with {only:?}");
                 continue;
             }
-            grant(&world, needs, Some(at));
-            let told = complaint(&mut open(&world), &frames);
+            let told = complaint_with(needs, Some(at));
             assert_eq!(told, Some(refusal(needs[at].0, needs[at].1)), "{name}");
         }
-        grant(&world, &[], None);
         let first = if any { needs[needs.len() - 1] } else { needs[0] };
-        let told = complaint(&mut open(&world), &frames);
+        let told = complaint_with(&[], None);
         assert_eq!(told, Some(refusal(first.0, first.1)), "{name} with nothing");
-        grant(&world, needs, None);
-        let told = complaint(&mut open(&world), &frames);
+        let told = complaint_with(needs, None);
         let missing = "channel.close NOT_FOUND - no exchange 'none' in vhost '/'";
         let expected = (name == "publish to nothing").then(|| missing.to_owned());
         assert_eq!(told, expected, "{name} with all that it needs");
@@ -348,7 +367,7 @@ fn connected(world: &World) {
     crate::tell_of_access(&world.shared);
 }
 
-fn told(peer: &mut Peer) -> Vec<(String, String)> {
+pub(super) fn told(peer: &mut Peer) -> Vec<(String, String)> {
     peer.take_mail();
     peer.written().into_iter().map(|(_, name, text)| (name, text)).collect()
 }

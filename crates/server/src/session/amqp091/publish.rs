@@ -215,6 +215,12 @@ impl Channel {
         Ok(())
     }
 
+    /// Forgets where the user may publish: a new credential may allow less.
+    pub(super) fn forget_permits(&mut self) {
+        self.may_write = None;
+        self.last_route = None;
+    }
+
     /// The queues for a message, from memory if they are known.
     fn route(
         &mut self,

@@ -43,6 +43,11 @@ impl Routes {
         }
     }
 
+    /// Forgets everything: the user may do something else.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+    }
+
     /// The version of the definitions that all this is of.
     pub(super) fn version(&self) -> u64 {
         self.version

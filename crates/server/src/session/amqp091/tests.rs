@@ -140,7 +140,7 @@ impl Peer {
     }
 
     /// What the session writes in one go.
-    pub(super) fn written(&mut self) -> Vec<(u16, String, String)> {
+    pub(super) fn bytes(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         {
             let mut slices = crate::net::out_buffer::OutBuffer::no_slices();
@@ -149,6 +149,12 @@ impl Peer {
         }
         self.session.out().advance(bytes.len());
         self.session.release_room();
+        bytes
+    }
+
+    /// The same, as frames.
+    pub(super) fn written(&mut self) -> Vec<(u16, String, String)> {
+        let bytes = self.bytes();
         let mut rest = &bytes[..];
         let frames = frames(&mut rest);
         assert!(rest.is_empty(), "only whole frames are written");

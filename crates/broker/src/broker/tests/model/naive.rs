@@ -393,6 +393,8 @@ impl History {
                 touched.extend(copies.iter().map(|(target, _)| *target));
                 self.bury_one(at, &death, copies, &mut next);
             }
+            // What wakes where they go, and has expired meanwhile, may be a group of its own.
+            self.commit();
             let mut touched: Vec<usize> = touched.into_iter().collect();
             touched.sort_by_key(|target| self.present.queues[*target].id);
             for target in touched {

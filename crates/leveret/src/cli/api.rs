@@ -1,0 +1,308 @@
+//! A client of the management API, RabbitMQ's or ours: one request, one answer, and words for what
+//! went wrong.
+//!
+//! Names are percent-encoded whole, so that no name can reach another path. No proxy is used.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::http::{Request, Response};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::table::harmless;
+
+/// How long connecting may take.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a request may take; an import of definitions takes long.
+const REQUEST_MAX: Duration = Duration::from_secs(300);
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+/// What a request is about: its path, and words for it should it not be there.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    path: String,
+    what: String,
+    reason: Option<String>,
+}
+
+impl Target {
+    /// The path of these segments under `/api`, and what is to be found there.
+    pub(super) fn new(what: impl Into<String>, segments: &[&str]) -> Self {
+        let encoded = segments.iter().map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC));
+        let path = encoded.map(|name| format!("/{name}")).collect();
+        Self { path, what: what.into(), reason: None }
+    }
+
+    /// What is one name below.
+    pub(super) fn below(mut self, name: &str) -> Self {
+        self.path.push_str(&format!("/{}", utf8_percent_encode(name, NON_ALPHANUMERIC)));
+        self
+    }
+
+    /// The same with a parameter of the query.
+    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+        self.path.push(if self.path.contains('?') { '&' } else { '?' });
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        self.path.push_str(&format!("{name}={value}"));
+        self
+    }
+
+    /// The same with a reason, which who is concerned gets to see.
+    pub(super) fn because(self, reason: Option<&str>) -> Self {
+        // A header takes no other characters.
+        let visible = |text: &str| text.chars().filter(|c| matches!(c, ' '..='~')).collect();
+        Self { reason: reason.map(visible), ..self }
+    }
+}
+
+/// An answer that is no success.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// The status of the answer.
+    pub(super) status: u16,
+    text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Where to ask, and as whom.
+pub(super) struct Client {
+    agent: Agent,
+    base: String,
+    authorization: String,
+    /// The user as whom requests are made.
+    pub(super) user: String,
+}
+
+impl Client {
+    /// A client for `http://HOST:PORT`; `https` trusts the system's certificates, or those of a
+    /// file.
+    pub(super) fn new(
+        base: &str,
+        (user, password): (&str, &str),
+        ca_file: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT_MAX))
+            .timeout_global(Some(REQUEST_MAX))
+            .user_agent(concat!("leveret/", env!("CARGO_PKG_VERSION")));
+        if base.starts_with("https:") {
+            config = config.tls_config(tls(ca_file)?);
+        }
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
+        Ok(Self {
+            agent: config.build().new_agent(),
+            base: base.trim_end_matches('/').to_owned(),
+            authorization: format!("Basic {credentials}"),
+            user: user.to_owned(),
+        })
+    }
+
+    /// The address without path, for messages.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// What is there.
+    pub(super) fn get(&self, target: &Target) -> anyhow::Result<Value> {
+        Ok(self.expect("GET", target, None)?.1)
+    }
+
+    /// Makes or changes; true if it is new.
+    pub(super) fn put(&self, target: &Target, body: &Value) -> anyhow::Result<bool> {
+        Ok(self.expect("PUT", target, Some(body))?.0 == 201)
+    }
+
+    /// Asks for something to be done.
+    pub(super) fn post(&self, target: &Target, body: &Value) -> anyhow::Result<Value> {
+        Ok(self.expect("POST", target, Some(body))?.1)
+    }
+
+    /// Removes; some answer what they have removed.
+    pub(super) fn delete(&self, target: &Target) -> anyhow::Result<Value> {
+        Ok(self.expect("DELETE", target, None)?.1)
+    }
+
+    /// What is there, also if it says with a 503 that something is wrong.
+    pub(super) fn check(&self, target: &Target) -> anyhow::Result<(bool, Value)> {
+        let (status, text) = self.send("GET", target, None)?;
+        match status {
+            503 => Ok((false, parse(&text).unwrap_or_default())),
+            _ => Ok((true, self.judge(target, status, &text)?)),
+        }
+    }
+
+    fn expect(
+        &self,
+        method: &str,
+        target: &Target,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let (status, text) = self.send(method, target, body)?;
+        Ok((status, self.judge(target, status, &text)?))
+    }
+
+    fn judge(&self, target: &Target, status: u16, text: &str) -> anyhow::Result<Value> {
+        if (200..300).contains(&status) {
+            let foreign = || {
+                let base = &self.base;
+                anyhow!("what answers at {base} is no management API; choose another with --url")
+            };
+            return parse(text).with_context(foreign);
+        }
+        let text = self.explain(target, status, &parse(text).unwrap_or_default());
+        Err(Refused { status, text }.into())
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        target: &Target,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, String)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/api{}", self.base, target.path))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json");
+        let request = match &target.reason {
+            Some(reason) => request.header("x-reason", reason),
+            None => request,
+        };
+        let request = request.body(body.map(Value::to_string).unwrap_or_default());
+        let request = request.with_context(|| format!("`{}` is no address", self.base))?;
+        let answer = match body {
+            Some(_) => self.agent.run(request),
+            None => self.agent.run(request.map(|_| ())),
+        };
+        answer.and_then(read).map_err(|error| self.failed(&error))
+    }
+
+    /// Words for a request without an answer.
+    fn failed(&self, error: &ureq::Error) -> anyhow::Error {
+        let base = &self.base;
+        match error {
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => anyhow!(
+                "nothing listens at {base} (connection refused); start a broker there, for \
+                 example with `leveret server`, or choose another with --url or LEVERET_URL"
+            ),
+            ureq::Error::HostNotFound => anyhow!("there is no host of the name in {base}"),
+            ureq::Error::Timeout(_) => anyhow!("{base} did not answer in time"),
+            ureq::Error::BadUri(_) => anyhow!("`{base}` is no address such as http://HOST:PORT"),
+            error => anyhow!("asking {base}: {error}"),
+        }
+    }
+
+    /// Words for an answer that is no success.
+    fn explain(&self, target: &Target, status: u16, body: &Value) -> String {
+        let reason = body["reason"].as_str().or(body["error"].as_str()).unwrap_or_default();
+        let (base, user) = (&self.base, &self.user);
+        let tag = match reason {
+            "Not administrator user" => "administrator",
+            "Not monitor user" => "monitoring",
+            "Not policymaker" | "Not policymaker user" => "policymaker",
+            "Not management user" | "User not authorised to access virtual host" => "management",
+            _ => "",
+        };
+        match status {
+            401 | 403 if !tag.is_empty() => format!(
+                "`{user}` may not do this at {base}: {reason}. An administrator can give the \
+                 tag: leveret users set-tags {user} {tag}"
+            ),
+            401 if matches!(reason, "" | "Login failed" | "not_authorized" | "not_authorised") => {
+                format!(
+                    "{base} does not let `{user}` in: the user name or the password is wrong. \
+                     Choose with --user; the password comes from LEVERET_PASSWORD or \
+                     --password-stdin, or is asked for"
+                )
+            }
+            401 | 403 => format!("`{user}` may not do this at {base}: {reason}"),
+            404 if matches!(reason, "" | "Not Found") => format!("there is no {}", target.what),
+            404 => format!("there is no {}: {reason}", target.what),
+            _ if reason.is_empty() => format!("{base} answered with status {status}"),
+            _ => {
+                let lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+                harmless(&lines.collect::<Vec<_>>().join(": "))
+            }
+        }
+    }
+}
+
+/// Parses an answer; none at all is null.
+fn parse(text: &str) -> serde_json::Result<Value> {
+    if text.trim().is_empty() { Ok(Value::Null) } else { serde_json::from_str(text) }
+}
+
+fn read(answer: Response<Body>) -> Result<(u16, String), ureq::Error> {
+    let status = answer.status().as_u16();
+    let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).lossy_utf8(true);
+    Ok((status, body.read_to_string()?))
+}
+
+fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
+    let certificates = match ca_file {
+        Some(path) => {
+            let shown = || format!("reading the certificates of {}", path.display());
+            let pem = std::fs::read(path).with_context(shown)?;
+            let items: Result<Vec<PemItem<'_>>, _> = parse_pem(&pem).collect();
+            let certificate = |item| match item {
+                PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            };
+            items.with_context(shown)?.into_iter().filter_map(certificate).collect()
+        }
+        None => rustls_native_certs::load_native_certs()
+            .certs
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect::<Vec<_>>(),
+    };
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certificates)))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_reaches_another_path() {
+        let target = Target::new("it", &["queues", "/", "../a?b#c%2F"]).query("x", "1&y=2");
+        assert_eq!(target.path, "/queues/%2F/%2E%2E%2Fa%3Fb%23c%252F?x=1%26y%3D2");
+    }
+
+    #[test]
+    fn refusals_say_what_is_missing() {
+        let client = Client::new("http://h:1/", ("me", "secret"), None).unwrap();
+        let target = Target::new("queue `q`", &["queues"]);
+        let explain = |status, reason: &str| {
+            client.explain(&target, status, &serde_json::json!({ "reason": reason }))
+        };
+        assert!(explain(401, "Login failed").contains("http://h:1 does not let `me` in"));
+        let text = explain(401, "Not administrator user");
+        assert!(text.ends_with("leveret users set-tags me administrator"), "{text}");
+        assert_eq!(explain(404, "Not Found"), "there is no queue `q`");
+        assert_eq!(explain(400, "not_json"), "not_json");
+    }
+}
