@@ -6,7 +6,9 @@ mod cli;
 mod config;
 mod generate;
 mod logging;
+mod notify;
 mod perf;
+mod ping;
 mod server_command;
 mod store;
 
@@ -35,6 +37,8 @@ enum Command {
     Server(ConfigArgs),
     /// Print the configuration in effect, with explanations and where each value came from.
     Config(ConfigCommand),
+    /// Ask the broker of this configuration whether it serves; exit with 1 if it does not.
+    Ping(ping::PingArgs),
     /// Measure a broker, this one or another.
     Perf(Box<perf::PerfArgs>),
     /// Show, verify or salvage a data directory.
@@ -56,6 +60,10 @@ struct ConfigCommand {
     #[arg(long)]
     check: bool,
 
+    /// Print the reference of all keys in Markdown instead.
+    #[arg(long, conflicts_with_all = ["check", "show_secrets"])]
+    reference: bool,
+
     /// Print passwords too.
     #[arg(long)]
     show_secrets: bool,
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Server(cli.server)) {
         Command::Server(arguments) => server_command::run(&arguments, started).map(done),
         Command::Config(command) => print_config(&command).map(done),
+        Command::Ping(arguments) => ping::run(&arguments).and_then(|text| print(&text)).map(done),
         Command::Perf(arguments) => perf::run(*arguments).map(done),
         Command::Store(command) => store::run(&command),
         Command::Manage(command) => cli::run(&command).map(done),
@@ -90,6 +99,9 @@ fn main() -> ExitCode {
 }
 
 fn print_config(command: &ConfigCommand) -> anyhow::Result<()> {
+    if command.reference {
+        return print(&config::reference());
+    }
     let loaded = config::load(&command.config)?;
     for warning in &loaded.warnings {
         writeln!(std::io::stderr(), "leveret: {warning}")?;

@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, Config, ConfigArgs, Loaded, LoginFrom, PeerVerify};
 use crate::logging::{self, Log};
+use crate::notify;
 
 /// Runs the broker until it is told to stop.
 pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
@@ -26,6 +27,7 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     raise_open_files();
+    check_open_files()?;
     tell_open_files(loaded.config.connection_max);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if loaded.config.worker_threads > 0 {
@@ -49,6 +51,9 @@ const TASKS_BETWEEN_EVENTS: u32 = 13;
 /// Open files that are not connections: listeners, the log, segments.
 const FILES_RESERVED: usize = 512;
 
+/// With fewer the log and the segments alone would come to the limit.
+const FILES_MIN: u64 = 256;
+
 /// Fewer connections than this are worth a warning.
 const CONNECTIONS_FEW: usize = 10_000;
 
@@ -57,6 +62,18 @@ const CONNECTIONS_FEW: usize = 10_000;
 fn connections_possible() -> usize {
     let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(open_files).unwrap_or(usize::MAX).saturating_sub(FILES_RESERVED).max(64)
+}
+
+/// Refuses to start where the disk would soon seem to fail for want of open files.
+fn check_open_files() -> anyhow::Result<()> {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < FILES_MIN => Err(anyhow!(
+            "the limit of open files is {limit}, and a broker needs {FILES_MIN} at least, one more \
+             for each connection: raise it with `ulimit -Hn` in a shell, `LimitNOFILE=` in a \
+             systemd unit, `--ulimit nofile=` for a container"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Says when the limit of open files is lower than that of connections.
@@ -98,14 +115,16 @@ async fn serve(
         server = Server::start(options(&config, &log)) => server,
         () = signals.stop() => return Ok(()),
     };
-    let server = server.map_err(advise)?;
+    let server = server.map_err(|error| advise(error, &config))?;
     announce(&server, started);
+    notify::ready();
     loop {
         tokio::select! {
             () = signals.stop() => break,
             _ = hangup.recv() => reload(arguments, &mut config, &server, &log),
         }
     }
+    notify::stopping();
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
         () = server.shutdown() => tracing::info!("stopped"),
@@ -310,12 +329,21 @@ fn options(config: &Config, log: &Log) -> Options {
 }
 
 /// Adds what can be done to an error that names the address.
-fn advise(error: std::io::Error) -> anyhow::Error {
+fn advise(error: std::io::Error, config: &Config) -> anyhow::Error {
     let advice = match error.kind() {
         ErrorKind::AddrInUse => "another broker may run there: stop it, or choose another address",
-        ErrorKind::PermissionDenied => "ports below 1024 are privileged: choose another one",
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are privileged: choose another one, or give the right to bind it"
+        }
         ErrorKind::AddrNotAvailable => "this machine has no such address: choose another one",
         _ => return error.into(),
     };
-    anyhow!("{error}; {advice} with --amqp-listen ADDR:PORT (port 0 takes a free one)")
+    let text = error.to_string();
+    let tls = config.amqps_listen.iter().any(|tls| text.contains(&format!("listen on {tls}: ")));
+    let flag = match tls {
+        _ if text.contains("management.tcp.port") => "--management-tcp-port PORT",
+        true => "--amqps-listen ADDR:PORT",
+        false => "--amqp-listen ADDR:PORT",
+    };
+    anyhow!("{text}; {advice} with {flag} (port 0 takes a free one)")
 }

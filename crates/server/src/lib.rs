@@ -248,7 +248,12 @@ fn load_tls(options: &Options) -> std::io::Result<Option<Arc<TlsContext>>> {
         return Ok(None);
     }
     let loaded = TlsContext::load(&options.tls);
-    let tls = loaded.map_err(|error| std::io::Error::other(format!("cannot use TLS: {error}")))?;
+    let tls = loaded.map_err(|error| {
+        std::io::Error::other(format!(
+            "cannot use TLS: {error}; see ssl_options.certfile, ssl_options.keyfile and \
+             ssl_options.cacertfile"
+        ))
+    })?;
     Ok(Some(Arc::new(tls)))
 }
 
@@ -288,7 +293,9 @@ async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broke
         tokio::task::spawn_blocking(open).await.map_err(std::io::Error::other)?;
     opened.map_err(|error| {
         let data_dir = options.store.data_dir.display();
-        std::io::Error::other(format!("data directory {data_dir}: {error}"))
+        let advice = durable::advice::of(&error).map(|advice| format!("; {advice}"));
+        let advice = advice.unwrap_or_default();
+        std::io::Error::other(format!("data directory {data_dir}: {error}{advice}"))
     })
 }
 
@@ -297,7 +304,8 @@ fn load_definitions(broker: &Broker, path: &Path) -> std::io::Result<()> {
     let fault = |error: &dyn std::fmt::Display| {
         std::io::Error::other(format!("definitions file {}: {error}", path.display()))
     };
-    let file = std::fs::read(path).map_err(|error| fault(&error))?;
+    let unread = |error: std::io::Error| fault(&format!("{error}; load_definitions names it"));
+    let file = std::fs::read(path).map_err(unread)?;
     let imported = broker.import(&file, clock::now()).map_err(|error| fault(&error))?;
     let path = path.display();
     for ignored in &imported.ignored {

@@ -143,7 +143,10 @@ impl Shared {
     /// Raises or ends the alarm for too little space on the disk.
     pub(crate) fn set_disk_alarm(&self, on: bool) {
         match (self.set_alarm(Alarm::Disk, on), on) {
-            (true, true) => tracing::warn!("disk alarm: publishers are blocked"),
+            (true, true) => tracing::warn!(
+                "disk alarm: publishers are blocked until the disk of data_dir has room again (see \
+                 disk_free_limit.absolute)"
+            ),
             (true, false) => tracing::info!("disk alarm is over"),
             (false, _) => {}
         }

@@ -73,7 +73,6 @@ const NAMES: &[(&str, &str)] = &[
     ("check_if_node_is_quorum_critical", "health quorum"),
     ("check_port_listener", "health --port"),
     ("check_protocol_listener", "health --protocol"),
-    ("ping", "whoami"),
     ("log_tail", "logs"),
     ("log_tail_stream", "logs --follow"),
     ("export", "definitions export"),

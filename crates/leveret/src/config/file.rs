@@ -17,7 +17,9 @@ pub fn read(path: &Path, problems: &mut Vec<Problem>) -> Layer {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text, problems),
         Err(error) => {
-            let text = format!("cannot read the configuration file: {error}");
+            let text = format!(
+                "cannot read the configuration file: {error}; --config or LEVERET_CONFIG names it"
+            );
             problems.push(Problem::new(path.display(), text));
             Layer::new()
         }

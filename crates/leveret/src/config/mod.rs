@@ -17,6 +17,7 @@ mod keys;
 mod listener_setting;
 mod memory;
 mod oauth_setting;
+mod reference;
 mod setting;
 mod suggest;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use error::Problems;
 pub use keys::{Config, Key};
 pub use listener_setting::{LoginFrom, PeerVerify};
 pub use memory::machine_memory_bytes;
+pub use reference::reference;
 use setting::Raw;
 pub use setting::{LogFilter, LogFormat};
 

@@ -3,6 +3,7 @@
 //! A message's data in the store is its head and its block ([`Message::encode_head`]); a change of
 //! the definitions is a [`Command`] by postcard, and a snapshot of them is a list of commands.
 
+pub(crate) mod advice;
 mod running;
 pub mod tools;
 
