@@ -19,10 +19,14 @@ fn main() -> io::Result<()> {
     if root.is_dir() {
         files(&root, &mut found)?;
     }
-    found.sort();
+    let mut named: Vec<(String, &PathBuf)> = found
+        .iter()
+        .map(|path| (path.strip_prefix(&root).unwrap_or(path).to_string_lossy().into_owned(), path))
+        .collect();
+    // By name: paths have another order, and the names are searched by halves.
+    named.sort();
     let mut table = String::from("&[");
-    for path in &found {
-        let name = path.strip_prefix(&root).unwrap_or(path).to_string_lossy();
+    for (name, path) in named {
         // What a script needs to be checked or tested is no part of the pages.
         if name.ends_with(".md") || name.contains("test") {
             continue;

@@ -10,6 +10,7 @@ pub mod broker;
 mod deduplication;
 pub mod definitions;
 pub mod error;
+pub mod histogram;
 pub mod ids;
 #[cfg(test)]
 mod keeping_log;

@@ -168,12 +168,16 @@ fn announce(server: &Server, started: Instant) {
     if let Some(address) = server.management_address() {
         line.push_str(&format!(" management={address}"));
     }
+    if let Some(address) = server.metrics_address() {
+        line.push_str(&format!(" metrics={address}"));
+    }
     let start_ms = started.elapsed().as_millis();
     // A standard output that is closed is no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{line} start_ms={start_ms}");
     let version = env!("CARGO_PKG_VERSION");
     let (amqp, management) = (server.amqp_addresses(), server.management_address());
-    tracing::info!(version, ?amqp, ?management, start_ms, "ready");
+    let metrics = server.metrics_address();
+    tracing::info!(version, ?amqp, ?management, ?metrics, start_ms, "ready");
 }
 
 /// Reads the configuration again and applies what can be applied; keeps the old one if it is wrong.
@@ -279,6 +283,8 @@ fn options(config: &Config, log: &Log) -> Options {
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,
         management_port: config.management_port,
+        metrics_ip: config.metrics_ip,
+        metrics_port: config.metrics_port,
         shown,
         log_ring: log.ring(),
         amqps_listen: config.amqps_listen,

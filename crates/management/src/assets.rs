@@ -56,3 +56,25 @@ pub(crate) fn find(method: &Method, path: &str, headers: &HeaderMap) -> Answer {
     };
     answer.with(CACHE_CONTROL, "no-cache").with(ETAG, &tag)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_is_found_with_its_type_and_not_sent_twice() {
+        let get = |path: &str, headers: &HeaderMap| find(&Method::GET, path, headers);
+        assert!(PAGES.iter().any(|(name, _)| *name == "index.html"));
+        for (name, content) in PAGES {
+            let answer = get(&format!("/{name}"), &HeaderMap::new());
+            assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, *content), "{name}");
+            assert_ne!(answer.content_type, Some("application/octet-stream"), "{name}");
+            let (_, tag) = answer.headers.iter().find(|(name, _)| *name == ETAG).unwrap();
+            let known = HeaderMap::from_iter([(IF_NONE_MATCH, tag.clone())]);
+            assert_eq!(get(&format!("/{name}"), &known).status, StatusCode::NOT_MODIFIED);
+        }
+        assert_eq!(get("/", &HeaderMap::new()).content_type, Some("text/html; charset=utf-8"));
+        assert_eq!(get("/nothing.js", &HeaderMap::new()).status, StatusCode::NOT_FOUND);
+        assert_eq!(find(&Method::POST, "/", &HeaderMap::new()).status.as_u16(), 405);
+    }
+}

@@ -1,8 +1,8 @@
 //! From a socket to a resource and back: HTTP/1.1, with a bound on everything.
 //!
-//! Invariants: at most [`CONNECTIONS_MAX`] connections, each with a time for its headers; a body is
-//! read up to its route's bound; resources run on threads that may block, [`WORKERS_MAX`] at a
-//! time; an answer that promises a change leaves once the change is durable.
+//! Invariants: at most [`CONNECTIONS_MAX`] connections a listener, each with a time for its
+//! headers; a body is read up to its route's bound; resources run on threads that may block,
+//! [`WORKERS_MAX`] at a time; an answer that promises a change leaves once the change is durable.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -43,50 +43,66 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a change may take to be durable before its caller hears of a failure.
 const DURABLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What all connections of the listener share.
+/// Who answers the requests that come in by a listener.
+pub(crate) trait Responder: Send + Sync + 'static {
+    /// The answer; requests of different connections are answered at the same time.
+    fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+}
+
+/// What all connections of the management interface share.
 pub(crate) struct Gate {
     pub(crate) app: Arc<App>,
-    connections: Arc<Semaphore>,
     workers: Arc<Semaphore>,
 }
 
 impl Gate {
     pub(crate) fn new(app: Arc<App>) -> Self {
-        Self {
-            app,
-            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            workers: Arc::new(Semaphore::new(WORKERS_MAX)),
-        }
+        Self { app, workers: Arc::new(Semaphore::new(WORKERS_MAX)) }
+    }
+}
+
+impl Responder for Gate {
+    async fn respond(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        respond(request, peer, &self).await
     }
 }
 
 /// Accepts until the task is dropped.
-pub(crate) async fn accept(listener: TcpListener, gate: Arc<Gate>) {
+pub(crate) async fn accept(listener: TcpListener, responder: Arc<impl Responder>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(permit) = Arc::clone(&gate.connections).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let gate = Arc::clone(&gate);
+                let responder = Arc::clone(&responder);
                 connections.spawn(async move {
-                    serve(stream, peer, gate).await;
+                    serve(stream, peer, responder).await;
                     drop(permit);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection for the management interface");
+                tracing::warn!(%error, "cannot accept an HTTP connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, gate: Arc<Gate>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, responder: Arc<impl Responder>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(respond(request, peer, &gate).await) }
+        let responder = Arc::clone(&responder);
+        async move { Ok::<_, Infallible>(responder.respond(request, peer).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -95,7 +111,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, gate: Arc<Gate>) {
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%peer, %error, "management connection lost");
+        tracing::debug!(%peer, %error, "HTTP connection lost");
     }
 }
 

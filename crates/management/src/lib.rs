@@ -1,4 +1,5 @@
-//! The HTTP interface: RabbitMQ's management API, our own beside it, and the web pages.
+//! The HTTP interface: RabbitMQ's management API, our own beside it, and the web pages; and metrics
+//! for Prometheus, on a port of their own ([`metrics`]).
 //!
 //! A request goes [`http`] → [`router`] → a file of [`resources`], which asks the broker and the
 //! [`node::Node`], and answers JSON. The server that runs is known by that trait alone.
@@ -10,6 +11,7 @@ mod auth;
 mod dead_letters;
 mod http;
 mod list;
+mod metrics;
 pub mod node;
 mod rates;
 mod request;
@@ -23,6 +25,7 @@ use tokio::net::TcpListener;
 
 use app::App;
 use http::Gate;
+use metrics::Scrapes;
 use node::Node;
 
 /// Serves the interface on `listener` until the future is dropped.
@@ -34,5 +37,11 @@ pub async fn serve(listener: TcpListener, node: Arc<dyn Node>) {
         () = sampling::sample(app) => {}
     }
 }
+
+/// Serves metrics for Prometheus on `listener` until the future is dropped, to everybody.
+pub async fn serve_metrics(listener: TcpListener, node: Arc<dyn Node>) {
+    http::accept(listener, Arc::new(Scrapes::new(node))).await;
+}
+
 #[cfg(test)]
 mod tests;

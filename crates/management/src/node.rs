@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
+use leveret_broker::histogram::Snapshot;
 use leveret_broker::ids::{ConnectionId, ConsumerId, Name, Timestamp};
 use leveret_broker::message::FieldTable;
 use leveret_broker::queue::QueueHandle;
@@ -36,6 +37,10 @@ pub struct MessageCounts {
     pub ack: u64,
     /// Deliveries of messages that had been out before.
     pub redeliver: u64,
+    /// Publishes that expect a confirm.
+    pub publish_confirm: u64,
+    /// How often messages were routed to a queue.
+    pub routed: u64,
 }
 
 impl MessageCounts {
@@ -52,6 +57,8 @@ impl MessageCounts {
         self.get_empty += other.get_empty;
         self.ack += other.ack;
         self.redeliver += other.redeliver;
+        self.publish_confirm += other.publish_confirm;
+        self.routed += other.routed;
     }
 }
 
@@ -195,6 +202,31 @@ pub struct Churn {
     pub queues: (u64, u64, u64),
 }
 
+/// What all open connections together have, and all connections have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Open connections.
+    pub connections: u64,
+    /// Their channels.
+    pub channels: u64,
+    /// Those that have published.
+    pub publishers: u64,
+    /// Their consumers.
+    pub consumers: u64,
+    /// Deliveries that wait for an acknowledgement.
+    pub unacked: u64,
+    /// Publishes that wait for a confirm.
+    pub unconfirmed: u64,
+    /// The limits of consumers to come, all together.
+    pub prefetch: u64,
+    /// The limits of channels, all together.
+    pub global_prefetch: u64,
+    /// Bytes and reads, with those of connections that have ended.
+    pub received: (u64, u64),
+    /// Bytes and writes, with those of connections that have ended.
+    pub sent: (u64, u64),
+}
+
 /// Counts as a whole and by vhost.
 pub type Summed = (MessageCounts, HashMap<Name, MessageCounts>);
 
@@ -243,6 +275,12 @@ pub trait Node: Send + Sync {
 
     /// Adds what was done by way of the management interface.
     fn count(&self, vhost: &Name, counts: &MessageCounts);
+
+    /// What connections have and have done, without a look at each.
+    fn traffic(&self) -> Traffic;
+
+    /// How long publishes waited for their confirm.
+    fn confirm_times(&self) -> Snapshot;
 
     /// What has come and gone.
     fn churn(&self) -> Churn;

@@ -17,6 +17,11 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Microseconds since some moment of this process, for times that are measured.
+pub(crate) fn micros() -> u64 {
+    u64::try_from(START.1.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
 /// How long it is until `at`.
 pub(crate) fn until(at: Timestamp) -> Duration {
     Duration::from_millis(at.0.saturating_sub(now().0))

@@ -47,7 +47,7 @@ pub use leveret_wire::x509::NameKind;
 pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
 pub use log_ring::LogRing;
 pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
-pub use options::{AnonymousLogin, Durability, ManagementPort, Options, StoreOptions};
+pub use options::{AnonymousLogin, AutoPort, Durability, Options, StoreOptions};
 
 use durable::{OpenedLog, Running, StoreLog};
 use management::Administered;
@@ -70,6 +70,7 @@ pub struct Server {
     tls_addresses: Vec<SocketAddr>,
     tls: Option<Arc<TlsContext>>,
     management: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
 }
@@ -93,7 +94,10 @@ impl Server {
         let tls = load_tls(&options)?;
         let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
         let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
-        let management = management::listen_for(&options)?;
+        let http = Http {
+            management: management::listen_for(&options)?,
+            metrics: management::listen_for_metrics(&options)?,
+        };
         let shared = Arc::new(Shared::new(broker, options));
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
@@ -114,10 +118,9 @@ impl Server {
             tasks.push(tokio::spawn(async move { tls.watch().await }));
         }
         let running = Mutex::new(Some(running));
-        let (address, task) = serve_management(management, &shared, (&addresses, &tls_addresses))?;
-        tasks.extend(task);
-        let management = address;
-        Ok(Self { shared, addresses, tls_addresses, tls, management, tasks, running })
+        let (management, metrics) = http.addresses()?;
+        tasks.extend(http.serve(&shared, (&addresses, &tls_addresses))?);
+        Ok(Self { shared, addresses, tls_addresses, tls, management, metrics, tasks, running })
     }
 
     /// Where AMQP over TLS is served, with the ports that were picked for port 0.
@@ -133,6 +136,11 @@ impl Server {
     /// Where the management interface is served, if it is.
     pub fn management_address(&self) -> Option<SocketAddr> {
         self.management
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
@@ -205,17 +213,33 @@ impl Drop for Server {
     }
 }
 
-/// Serves the management interface, if there is a listener for it.
-fn serve_management(
-    listener: Option<TcpListener>,
-    shared: &Arc<Shared>,
-    amqp: (&[SocketAddr], &[SocketAddr]),
-) -> std::io::Result<(Option<SocketAddr>, Option<JoinHandle<()>>)> {
-    let Some(listener) = listener else { return Ok((None, None)) };
-    let address = listener.local_addr()?;
-    let node = Administered::new(Arc::clone(shared), amqp, Some(address));
-    let task = tokio::spawn(leveret_management::serve(listener, Arc::new(node)));
-    Ok((Some(address), Some(task)))
+/// The listeners for what is served by HTTP, where there is something.
+struct Http {
+    management: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+impl Http {
+    fn addresses(&self) -> std::io::Result<(Option<SocketAddr>, Option<SocketAddr>)> {
+        let of = |one: &Option<TcpListener>| one.as_ref().map(TcpListener::local_addr).transpose();
+        Ok((of(&self.management)?, of(&self.metrics)?))
+    }
+
+    /// Serves all of it.
+    fn serve(
+        self,
+        shared: &Arc<Shared>,
+        amqp: (&[SocketAddr], &[SocketAddr]),
+    ) -> std::io::Result<impl Iterator<Item = JoinHandle<()>>> {
+        let node = Arc::new(Administered::new(Arc::clone(shared), amqp, self.addresses()?));
+        let for_metrics = Arc::clone(&node);
+        let management =
+            self.management.map(|listener| tokio::spawn(leveret_management::serve(listener, node)));
+        let metrics = self
+            .metrics
+            .map(|listener| tokio::spawn(leveret_management::serve_metrics(listener, for_metrics)));
+        Ok(management.into_iter().chain(metrics))
+    }
 }
 
 /// Reads the certificates if there is a listener for TLS.

@@ -1,4 +1,4 @@
-//! The server as the management interface sees it, and its listener.
+//! The server as the management interface and metrics see it, and their listeners.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +9,12 @@ use std::time::Instant;
 use leveret_broker::auth::Secret;
 use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
+use leveret_broker::histogram::Snapshot;
 use leveret_broker::ids::{ConnectionId, Name, Timestamp};
 use leveret_broker::message::{FieldTable, Table};
 use leveret_management::node::{
     Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts, Node, Summed,
+    Traffic,
 };
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -21,13 +23,14 @@ use crate::alarms::Alarm;
 use crate::login::{Attempt, Times};
 use crate::net::listener::listen;
 use crate::net::mailbox::Notice;
-use crate::options::{ManagementPort, Options};
+use crate::options::{AutoPort, Options};
 use crate::shared::Shared;
 use crate::stats::{ChannelStats, ConnectionStats, ConsumerStats};
 use crate::{audit, clock};
 
-/// The port that tools expect.
-const PORT: u16 = 15_672;
+/// The ports that tools expect.
+const MANAGEMENT_PORT: u16 = 15_672;
+const METRICS_PORT: u16 = 15_692;
 
 /// The server with what only it knows.
 pub(crate) struct Administered {
@@ -37,27 +40,59 @@ pub(crate) struct Administered {
     open_files_max: u64,
 }
 
+/// Something that is served by HTTP.
+struct Wanted {
+    ip: IpAddr,
+    port: AutoPort,
+    usual: u16,
+    what: &'static str,
+    key: &'static str,
+}
+
 /// Listens for the management interface; nowhere if it is off, or if no port was asked for and the
 /// usual one is taken.
 pub(crate) fn listen_for(options: &Options) -> io::Result<Option<TcpListener>> {
-    let (port, asked) = match options.management_port {
-        ManagementPort::None => return Ok(None),
-        ManagementPort::Auto => (PORT, false),
-        ManagementPort::Number(port) => (port, true),
+    let wanted = Wanted {
+        ip: options.management_ip,
+        port: options.management_port,
+        usual: MANAGEMENT_PORT,
+        what: "management interface",
+        key: "management.tcp.port",
     };
-    let address = SocketAddr::new(options.management_ip, port);
-    match listen(address, options) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if asked => {
-            let text = format!(
-                "cannot listen on {address} for the management interface \
-                 (management.tcp.port): {error}"
-            );
-            Err(io::Error::new(error.kind(), text))
-        }
-        Err(error) => {
-            tracing::warn!(%address, %error, "no management interface: its usual port is taken");
-            Ok(None)
+    wanted.listen(options)
+}
+
+/// The same for metrics.
+pub(crate) fn listen_for_metrics(options: &Options) -> io::Result<Option<TcpListener>> {
+    let wanted = Wanted {
+        ip: options.metrics_ip,
+        port: options.metrics_port,
+        usual: METRICS_PORT,
+        what: "metrics",
+        key: "prometheus.tcp.port",
+    };
+    wanted.listen(options)
+}
+
+impl Wanted {
+    fn listen(&self, options: &Options) -> io::Result<Option<TcpListener>> {
+        let Self { ip, usual, what, key, .. } = *self;
+        let (port, asked) = match self.port {
+            AutoPort::None => return Ok(None),
+            AutoPort::Auto => (usual, false),
+            AutoPort::Number(port) => (port, true),
+        };
+        let address = SocketAddr::new(ip, port);
+        match listen(address, options) {
+            Ok(listener) => Ok(Some(listener)),
+            Err(error) if asked => {
+                let text = format!("cannot listen on {address} for the {what} ({key}): {error}");
+                Err(io::Error::new(error.kind(), text))
+            }
+            Err(error) => {
+                tracing::warn!(%address, %error, "no {what}: the usual port is taken");
+                Ok(None)
+            }
         }
     }
 }
@@ -66,7 +101,7 @@ impl Administered {
     pub(crate) fn new(
         shared: Arc<Shared>,
         (amqp, amqps): (&[SocketAddr], &[SocketAddr]),
-        management: Option<SocketAddr>,
+        (management, metrics): (Option<SocketAddr>, Option<SocketAddr>),
     ) -> Self {
         let listener = |protocol, address| Listener { protocol, address, tls: false };
         let mut listeners: Vec<Listener> =
@@ -74,6 +109,7 @@ impl Administered {
         let tls = |address| Listener { protocol: "amqp", address, tls: true };
         listeners.extend(amqps.iter().copied().map(tls));
         listeners.extend(management.map(|address| listener("http", address)));
+        listeners.extend(metrics.map(|address| listener("http/prometheus", address)));
         let (started, open_files_max) = (Instant::now(), open_files_max().unwrap_or(0));
         Self { shared, listeners, started, open_files_max }
     }
@@ -191,6 +227,14 @@ impl Node for Administered {
 
     fn counts(&self) -> Summed {
         self.shared.retired.sum(&self.shared.connection_stats())
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.shared.retired.traffic(&self.shared.connection_stats())
+    }
+
+    fn confirm_times(&self) -> Snapshot {
+        self.shared.confirm_times.snapshot()
     }
 
     fn count(&self, vhost: &Name, counts: &MessageCounts) {

@@ -12,10 +12,10 @@ use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
 use crate::log_ring::LogRing;
 use crate::oauth::OAuthOptions;
 
-/// Where the management interface listens.
+/// On which port something listens that RabbitMQ has a usual port for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManagementPort {
-    /// On the usual port, 15672; nowhere if that is taken.
+pub enum AutoPort {
+    /// On the usual one; nowhere if that is taken.
     Auto,
     /// Nowhere.
     None,
@@ -43,7 +43,11 @@ pub struct Options {
     /// The address of the management interface.
     pub management_ip: IpAddr,
     /// Its port.
-    pub management_port: ManagementPort,
+    pub management_port: AutoPort,
+    /// The address of metrics.
+    pub metrics_ip: IpAddr,
+    /// Their port.
+    pub metrics_port: AutoPort,
     /// The configuration as it is shown to administrators: no secrets.
     pub shown: Value,
     /// The last lines of the log.
@@ -170,7 +174,9 @@ impl Default for Options {
             anonymous_login: None,
             oauth: None,
             management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            management_port: ManagementPort::None,
+            management_port: AutoPort::None,
+            metrics_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            metrics_port: AutoPort::None,
             shown: Value::Null,
             log_ring: Arc::default(),
             product: "Leveret".to_owned(),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use leveret_broker::broker::Broker;
-use leveret_broker::ids::{ConnectionId, Timestamp};
+use leveret_broker::histogram::Histogram;
+use leveret_broker::ids::{ConnectionId, Name, Timestamp};
 use tokio::sync::Notify;
 
 use crate::alarms::{Alarm, Alarms};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) options: ArcSwap<Options>,
     connections: Mutex<HashMap<ConnectionId, Connected>>,
     pub(crate) retired: Retired,
+    /// How long publishes waited for their confirm.
+    pub(crate) confirm_times: Histogram,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
     /// Free on the disk of the data directory, as of the last look.
@@ -50,6 +53,7 @@ impl Shared {
             options: ArcSwap::from_pointee(options),
             connections: Mutex::default(),
             retired: Retired::default(),
+            confirm_times: Histogram::default(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             disk_free_bytes: AtomicU64::new(0),
@@ -82,6 +86,12 @@ impl Shared {
     }
 
     pub(crate) fn disconnect(&self, id: ConnectionId) {
+        let stats = self.connections().get(&id).map(|one| Arc::clone(&one.stats));
+        if let Some(stats) = stats {
+            let topology = self.broker.topology();
+            let exists = |vhost: &Name| topology.vhosts.contains_key(vhost);
+            self.retired.end_connection(&stats, exists);
+        }
         self.connections().remove(&id);
         self.retired.connections_closed.fetch_add(1, Ordering::Relaxed);
     }

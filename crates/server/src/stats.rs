@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use leveret_broker::ids::{ConnectionId, ConsumerId, Name, Timestamp};
 use leveret_broker::message::FieldTable;
 use leveret_broker::queue::QueueHandle;
-use leveret_management::node::MessageCounts;
+use leveret_management::node::{MessageCounts, Traffic};
 
 use crate::session::Peer;
 
@@ -40,6 +40,11 @@ impl Count {
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Empties it, once its writer is gone.
+    fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
 }
 
 /// A consumer as it was asked for.
@@ -61,6 +66,8 @@ pub(crate) struct ChannelStats {
     pub(crate) number: u16,
     pub(crate) publish: Count,
     pub(crate) confirm: Count,
+    /// Publishes that expect one.
+    pub(crate) publish_confirm: Count,
     pub(crate) return_unroutable: Count,
     pub(crate) drop_unroutable: Count,
     pub(crate) deliver: Count,
@@ -106,6 +113,16 @@ impl ChannelStats {
         (self.deliver.get() + self.get.get()).saturating_sub(self.settled.get())
     }
 
+    fn add_to(&self, traffic: &mut Traffic) {
+        traffic.channels += 1;
+        traffic.publishers += u64::from(self.publish.get() > 0);
+        traffic.consumers += lock(&self.consumers).len() as u64;
+        traffic.unacked += self.unacked();
+        traffic.unconfirmed += self.unconfirmed.get();
+        traffic.prefetch += self.prefetch.get();
+        traffic.global_prefetch += self.global_prefetch.get();
+    }
+
     pub(crate) fn counts(&self) -> MessageCounts {
         MessageCounts {
             publish: self.publish.get(),
@@ -119,6 +136,9 @@ impl ChannelStats {
             get_empty: self.get_empty.get(),
             ack: self.ack.get(),
             redeliver: self.redeliver.get(),
+            publish_confirm: self.publish_confirm.get(),
+            // Counted by connection.
+            routed: 0,
         }
     }
 }
@@ -150,6 +170,8 @@ pub(crate) struct ConnectionStats {
     pub(crate) received_reads: Count,
     pub(crate) sent_bytes: Count,
     pub(crate) sent_writes: Count,
+    /// How often its messages were routed to a queue; zero once that is counted as ended.
+    pub(crate) routed: Count,
     channels: Mutex<BTreeMap<u16, Arc<ChannelStats>>>,
 }
 
@@ -166,6 +188,7 @@ impl ConnectionStats {
             received_reads: Count::default(),
             sent_bytes: Count::default(),
             sent_writes: Count::default(),
+            routed: Count::default(),
             channels: Mutex::default(),
         }
     }
@@ -198,6 +221,9 @@ struct Ended {
     /// Of all vhosts, those that are gone among them.
     all: MessageCounts,
     by_vhost: HashMap<Name, MessageCounts>,
+    /// Bytes and reads, bytes and writes.
+    received: (u64, u64),
+    sent: (u64, u64),
 }
 
 /// What ended channels and connections leave behind.
@@ -228,6 +254,23 @@ impl Retired {
         }
     }
 
+    /// A connection has ended, and counts nothing any more.
+    pub(crate) fn end_connection(
+        &self,
+        connection: &ConnectionStats,
+        exists: impl Fn(&Name) -> bool,
+    ) {
+        let mut ended = lock(&self.ended);
+        let routed = connection.routed.take();
+        if let Some(vhost) = connection.vhost() {
+            ended.add(vhost, &MessageCounts { routed, ..MessageCounts::default() }, exists);
+        }
+        ended.received.0 += connection.received_bytes.take();
+        ended.received.1 += connection.received_reads.take();
+        ended.sent.0 += connection.sent_bytes.take();
+        ended.sent.1 += connection.sent_writes.take();
+    }
+
     /// Counts what was done without a channel.
     pub(crate) fn count(
         &self,
@@ -247,7 +290,8 @@ impl Retired {
         let (mut all, mut by_vhost) = (ended.all, ended.by_vhost.clone());
         for connection in connections {
             let Some(vhost) = connection.vhost() else { continue };
-            let mut counts = MessageCounts::default();
+            let routed = connection.routed.get();
+            let mut counts = MessageCounts { routed, ..MessageCounts::default() };
             for channel in lock(&connection.channels).values() {
                 counts.add(&channel.counts());
             }
@@ -256,6 +300,28 @@ impl Retired {
         }
         drop(ended);
         (all, by_vhost)
+    }
+
+    /// What `connections` have, and all have sent and received.
+    pub(crate) fn traffic(&self, connections: &[Arc<ConnectionStats>]) -> Traffic {
+        let ended = lock(&self.ended);
+        let (received, sent) = (ended.received, ended.sent);
+        let mut traffic = Traffic { received, sent, ..Traffic::default() };
+        for connection in connections {
+            traffic.received.0 += connection.received_bytes.get();
+            traffic.received.1 += connection.received_reads.get();
+            traffic.sent.0 += connection.sent_bytes.get();
+            traffic.sent.1 += connection.sent_writes.get();
+            if connection.vhost().is_none() {
+                continue;
+            }
+            traffic.connections += 1;
+            for channel in lock(&connection.channels).values() {
+                channel.add_to(&mut traffic);
+            }
+        }
+        drop(ended);
+        traffic
     }
 }
 

@@ -81,7 +81,7 @@ def start_leveret() -> Broker:
     binary = os.environ.get("LEVERET_BIN") or str(ROOT / "target/release/leveret")
     if not os.access(binary, os.X_OK):
         raise SystemExit(f"no leveret at {binary}: build it, or set LEVERET_BIN")
-    off = ["--management-tcp-port", "none", "--metrics-listen", "none"]
+    off = ["--management-tcp-port", "none", "--prometheus-tcp-port", "none"]
     broker = Broker(
         "leveret",
         [binary, "server", "--amqp-listen", "127.0.0.1:0", "--data-dir", "{DIR}/data",

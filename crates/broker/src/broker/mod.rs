@@ -30,6 +30,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::auth::Scopes;
 use crate::definitions::{Applied, Command, Exchange, Topology, Vhost};
 use crate::error::{Refusal, RefusalKind};
+use crate::histogram::Histogram;
 use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
@@ -102,6 +103,7 @@ pub struct Broker {
     memory_budget: AtomicU64,
     orphans: Vec<QueueId>,
     churn: queues::Churn,
+    waits: Histogram,
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
     access: access::Access,
@@ -135,6 +137,7 @@ impl Broker {
             memory_budget: AtomicU64::new(u64::MAX),
             orphans: Vec::new(),
             churn: queues::Churn::default(),
+            waits: Histogram::default(),
             defined: AtomicU64::new(0),
             access: access::Access::default(),
         }
@@ -148,6 +151,12 @@ impl Broker {
     /// The log, for those who wait on positions.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.log
+    }
+
+    /// How long messages waited in their queues for the first delivery. Those of one batch count
+    /// as the last of them; those from before the start do not count.
+    pub fn queue_times(&self) -> &Histogram {
+        &self.waits
     }
 
     /// Names that the server makes up.
@@ -170,7 +179,7 @@ impl Broker {
     }
 
     fn context(&self, now: Timestamp) -> Context<'_> {
-        Context { now, log: &*self.log, window: self.window() }
+        Context { now, log: &*self.log, window: self.window(), waits: &self.waits }
     }
 
     fn vhost(&self, who: &Principal) -> Result<Arc<Vhost>, Refusal> {

@@ -590,7 +590,8 @@ fn how_often_a_message_came_back_is_not_forgotten() {
     let after = world.crashed();
     // Both come into memory, the second leaves it again.
     let queue = after.queue("q");
-    let context = Context { now: after.now, log: &*after.log, window: usize::MAX };
+    let waits = Histogram::default();
+    let context = Context { now: after.now, log: &*after.log, window: usize::MAX, waits: &waits };
     after.consume("q", &Sink::with_room(0), false);
     after.load_all();
     let mut batch = queue.lock(context);

@@ -6,6 +6,7 @@ use super::consumers::Turn;
 use super::entries::Entries;
 use super::expiry::HEADS_MAX;
 use super::messages::{Body, Head, Messages, Slot};
+use super::waits::Firsts;
 use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
 use crate::error::{Refusal, RefusalKind};
@@ -106,6 +107,7 @@ pub struct Batch<'a> {
     pub(super) entries: Entries,
     pub(super) effects: Effects,
     pub(super) bytes_before: u64,
+    pub(super) firsts: Firsts,
     /// Nothing of the batch is durable before this.
     pub(super) least: Position,
     /// What was read back was of no use.
@@ -128,6 +130,7 @@ impl<'a> Batch<'a> {
             bytes_before: queue.bytes(),
             entries: Entries::new(handle.spec.id),
             effects: Effects::default(),
+            firsts: Firsts::default(),
             least: Position::START,
             stalled: false,
             moved: false,
@@ -220,6 +223,8 @@ impl<'a> Batch<'a> {
         if turn.no_ack {
             // It is gone already, and never reaches the log.
             let seq = self.queue.messages.pass();
+            self.queue.totals.deliver_no_ack += 1;
+            self.firsts.note(seq, false);
             let (consumer, claimed) = (turn.consumer, message.size());
             let delivery = Delivery { consumer, seq, redelivered: false, message, claimed };
             self.queue.consumers.give(turn, delivery);
@@ -393,6 +398,7 @@ impl<'a> Batch<'a> {
             position: Position::START,
         };
         self.queue.totals.redeliver += u64::from(got.redelivered);
+        self.firsts.note(got.seq, got.redelivered);
         if no_ack {
             self.queue.totals.get_no_ack += 1;
             self.forget(&slot);
@@ -541,6 +547,7 @@ impl<'a> Batch<'a> {
         // A get always tells the count, a consumer only that of a message that came back.
         let count = (slot.returns > 0 && self.queue.settings.quorum).then_some(slot.returns);
         self.queue.totals.redeliver += u64::from(redelivered);
+        self.firsts.note(seq, redelivered);
         let message = if turn.no_ack {
             self.queue.totals.deliver_no_ack += 1;
             self.forget(&slot);

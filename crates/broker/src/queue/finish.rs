@@ -56,6 +56,7 @@ impl<'a> Batch<'a> {
         if let Some(memory) = &mut self.queue.memory {
             memory.appended(position);
         }
+        self.note_waits();
         self.queue.consumers.flush();
         let alarm = self.alarm();
         let away = matches!(self.queue.messages.head(), Head::Away(_));

@@ -23,6 +23,7 @@ mod retrying;
 mod storm;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,10 +43,12 @@ use consumers::Consumers;
 use entries::Delivered;
 use groups::Groups;
 use messages::Messages;
+use waits::Waits;
 
 use crate::deduplication::Memory;
 use crate::definitions::{QueueSettings, QueueSpec};
 use crate::error::{Refusal, Resource};
+use crate::histogram::Histogram;
 use crate::ids::{ConnectionId, Timestamp};
 use crate::log::{Log, Position, RecoveredQueue};
 
@@ -59,6 +62,8 @@ pub struct Context<'a> {
     /// How many bytes of ready messages, and of all that are out, a queue keeps in memory; the rest
     /// is left to the log. Without a log that gives messages back it must be without a bound.
     pub window: usize,
+    /// Where is noted how long messages waited for their first delivery.
+    pub waits: &'a Histogram,
 }
 
 /// The state of a queue, under its lock.
@@ -81,6 +86,7 @@ struct Queue {
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
     totals: Totals,
+    waits: Waits,
     /// With `x-message-group-header`.
     groups: Option<Box<Groups>>,
 }
@@ -133,6 +139,7 @@ impl QueueHandle {
             delivered: Delivered::default(),
             used_at: Timestamp(0),
             totals: Totals::default(),
+            waits: Waits::default(),
             groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {
@@ -159,6 +166,7 @@ impl QueueHandle {
     pub(crate) fn recover(&self, recovered: RecoveredQueue) {
         let mut state = self.state();
         state.delivered = Delivered::recover(recovered.delivered, recovered.last_seq);
+        state.waits.recover(recovered.last_seq);
         state.messages.recover(recovered);
     }
 

@@ -151,6 +151,7 @@ struct World {
     queue: QueueHandle,
     log: Arc<KeepingLog>,
     window: usize,
+    waits: Histogram,
     /// The first acknowledges, the second does not.
     sinks: [Arc<Sink>; 2],
     under_way: Option<(Wanted, Option<Vec<Fetched>>)>,
@@ -189,6 +190,7 @@ impl World {
             max_length,
             log: KeepingLog::new(),
             window,
+            waits: Default::default(),
             sinks: [Arc::default(), Arc::default()],
             under_way: None,
             now: 1,
@@ -205,7 +207,8 @@ impl World {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { now: Timestamp(self.now), log: &*self.log, window: self.window }
+        let now = Timestamp(self.now);
+        Context { now, log: &*self.log, window: self.window, waits: &self.waits }
     }
 
     fn subscribe(&mut self) {

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use leveret_server::{
-    AddressRange, Durability, ManagementPort, NameKind, SigningAlgorithm, TlsVersion, WebAddress,
+    AddressRange, AutoPort, Durability, NameKind, SigningAlgorithm, TlsVersion, WebAddress,
 };
 
 use super::error::Problem;
@@ -331,11 +331,16 @@ keys! {
     /// The port of the management interface. `auto` is 15672, and no interface if that port is
     /// taken; a number must be free, or the broker does not start, and 0 takes a free port; `none`
     /// turns the interface off.
-    management_port: ManagementPort = "management.tcp.port", default "auto";
+    management_port: AutoPort = "management.tcp.port", default "auto";
     reload false
 
-    /// Where metrics will be served. There are none yet, so it can only be `none`.
-    metrics_listen: Vec<SocketAddr> = "metrics_listen", default "none";
+    /// The address of metrics for Prometheus. They are served to everybody who reaches it.
+    metrics_ip: IpAddr = "prometheus.tcp.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of metrics. `auto` is 15692, and no metrics if that port is taken; a number must
+    /// be free, or the broker does not start, and 0 takes a free port; `none` turns them off.
+    metrics_port: AutoPort = "prometheus.tcp.port", default "auto";
     reload false
 
     /// The directory where definitions and durable messages are kept.

@@ -171,11 +171,6 @@ fn check_together(config: &Config, merged: &Layer) -> Result<(), Problems> {
     let source =
         |name: &str| merged.get(name).map_or(Source::Default, |(_, source)| source.clone());
     let mut problems = Vec::new();
-    if !config.metrics_listen.is_empty() {
-        let name = "metrics_listen";
-        let text = format!("{name}: leveret does not have this listener yet; it must be \"none\"");
-        problems.push(Problem::new(source(name), text));
-    }
     problems.extend(check_listeners(config, source));
     if config.initial_frame_max > config.frame_max {
         let set = ["initial_frame_max", "frame_max"].into_iter().find(|n| merged.contains_key(n));

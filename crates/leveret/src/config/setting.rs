@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leveret_server::{Durability, ManagementPort};
+use leveret_server::{AutoPort, Durability};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
@@ -288,7 +288,7 @@ impl Setting for IpAddr {
     }
 }
 
-impl Setting for ManagementPort {
+impl Setting for AutoPort {
     fn parse(_: &Key, raw: &Raw) -> Option<Self> {
         if let Raw::Integer(number) = raw {
             return u16::try_from(*number).ok().map(Self::Number);

@@ -171,17 +171,6 @@ fn a_small_frame_max_with_a_larger_initial_one_is_refused() {
 }
 
 #[test]
-fn a_listener_that_does_not_exist_yet_can_only_be_none() {
-    let load = |value: &str| {
-        let variables = [("LEVERET_METRICS_LISTEN".into(), value.into())].into();
-        load_with_environment(&ConfigArgs::default(), variables)
-    };
-    assert!(load("none").is_ok());
-    let error = load("127.0.0.1:15692").unwrap_err().to_string();
-    assert!(error.contains("LEVERET_METRICS_LISTEN: metrics_listen: leveret"), "{error}");
-}
-
-#[test]
 fn a_reload_takes_the_new_value_only_of_reloadable_keys() {
     let old = config_of("heartbeat = 10\nworker_threads = 1\ndefault_pass = 'a'");
     let new = config_of("heartbeat = 20\nworker_threads = 2\ndefault_pass = 'b'");

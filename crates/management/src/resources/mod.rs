@@ -12,7 +12,7 @@ mod limits;
 mod messages;
 mod misc;
 mod nodes;
-mod overview;
+pub(crate) mod overview;
 mod parameters;
 mod permissions;
 mod policies;

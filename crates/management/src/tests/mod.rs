@@ -1,7 +1,7 @@
 //! The interface over a socket, before a server of which only the broker is real.
 
 mod shapes;
-mod world;
+pub(crate) mod world;
 
 use serde_json::{Value, json};
 

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use leveret_broker::auth::Cost;
 use leveret_broker::broker::{Broker, Credential};
 use leveret_broker::definitions::User;
+use leveret_broker::histogram::Snapshot;
 use leveret_broker::ids::{ConnectionId, Name, Timestamp};
 use leveret_broker::log::NoLog;
 use leveret_broker::message::{FieldTable, FieldValue};
@@ -18,11 +19,12 @@ use serde_json::Value;
 
 use crate::node::{
     Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts, Node, Summed,
+    Traffic,
 };
 
 /// A server with one connection that does nothing.
-struct Stage {
-    broker: Broker,
+pub(crate) struct Stage {
+    pub(crate) broker: Broker,
 }
 
 fn connection(broker: &Broker) -> Connection {
@@ -96,6 +98,12 @@ impl Node for Stage {
     fn counts(&self) -> Summed {
         (MessageCounts::default(), HashMap::new())
     }
+    fn traffic(&self) -> Traffic {
+        Traffic { connections: 1, channels: 1, ..Traffic::default() }
+    }
+    fn confirm_times(&self) -> Snapshot {
+        Snapshot::default()
+    }
     fn count(&self, _vhost: &Name, _counts: &MessageCounts) {}
     fn churn(&self) -> Churn {
         Churn::default()
@@ -114,11 +122,11 @@ impl Node for Stage {
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) status: u16,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
     /// In lower case but for the values.
-    pub(super) head: String,
-    pub(super) body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Answered {
@@ -126,9 +134,23 @@ impl Answered {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
+}
+
+/// Sends a request, and reads until the end.
+pub(crate) fn exchange(address: SocketAddr, request: &str) -> Answered {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // An answer may come before all of a large body is taken.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    Answered { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// The interface on a port of its own.
@@ -154,21 +176,12 @@ impl World {
     }
 
     pub(super) fn raw(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
         let request = format!(
             "{method} /api/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\
              Content-Length: {length}\r\n\r\n{body}"
         );
-        // An answer may come before all of a large body is taken.
-        let _ = stream.write_all(request.as_bytes());
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
-        Answered { status, head: head.to_owned(), body: body.to_owned() }
+        exchange(self.address, &request)
     }
 
     pub(super) fn ask(&self, who: Option<&str>, method: &str, path: &str, body: &str) -> Answered {

@@ -85,7 +85,9 @@ impl Messages {
 
     fn add(&mut self, message: Message, expires_at: Timestamp) -> Seq {
         let log = NoLog::default();
-        self.push(message, expires_at, &Context { now: Timestamp(0), log: &log, window: ALL })
+        let waits = crate::histogram::Histogram::default();
+        let context = Context { now: Timestamp(0), log: &log, window: ALL, waits: &waits };
+        self.push(message, expires_at, &context)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
+use leveret_broker::histogram::Histogram;
 use leveret_broker::log::Position;
 use leveret_wire::amqp091::frame::{write_ack, write_nack};
 use leveret_wire::amqp091::method::Method;
@@ -14,6 +15,7 @@ use super::channel::{Channel, Mode};
 use super::connection::Session;
 use super::failure::{Failure, Outcome};
 use super::link::Link;
+use crate::clock;
 use crate::net::out_buffer::OutBuffer;
 
 /// Publishes up to a tag that are durable at a position.
@@ -22,6 +24,8 @@ struct Pending {
     position: Position,
     up_to: u64,
     rejected: Vec<u64>,
+    /// When the first of them came.
+    since: u64,
 }
 
 impl Pending {
@@ -42,7 +46,7 @@ pub(super) struct Confirms {
 
 impl Confirms {
     /// Notes that all publishes so far are durable at `position`, but for those that were rejected.
-    fn note(&mut self, position: Position, rejected: &[(u16, u64)]) {
+    fn note(&mut self, position: Position, rejected: &[(u16, u64)], since: u64) {
         let seen = self.pending.back().map_or(self.confirmed, |last| last.up_to);
         let rejected = rejected.iter().map(|(_, tag)| *tag).filter(|tag| *tag > seen);
         match self.pending.back_mut() {
@@ -55,16 +59,18 @@ impl Confirms {
             }
             _ => {
                 let rejected = rejected.collect();
-                let pending = Pending { position, up_to: self.published, rejected };
+                let pending = Pending { position, up_to: self.published, rejected, since };
                 self.held_bytes += pending.held_bytes();
                 self.pending.push_back(pending);
             }
         }
     }
 
-    /// Sends what is durable: one ack for a run of publishes.
-    fn send(&mut self, channel: u16, durable: Position, out: &mut OutBuffer) {
+    /// Sends what is durable: one ack for a run of publishes. `times` is told how long they waited,
+    /// as long as the first of them that came in one turn.
+    fn send(&mut self, channel: u16, durable: Position, out: &mut OutBuffer, times: &Histogram) {
         let mut up_to = self.confirmed;
+        let mut now = None;
         while let Some(pending) = self.pending.pop_front_if(|one| one.position <= durable) {
             self.held_bytes -= pending.held_bytes();
             for &rejected in &pending.rejected {
@@ -72,6 +78,8 @@ impl Confirms {
                 write_nack(out.tail(), channel, rejected, false, false);
                 self.confirmed = rejected;
             }
+            let now = *now.get_or_insert_with(clock::micros);
+            times.note(now.saturating_sub(pending.since), pending.up_to - up_to);
             up_to = pending.up_to;
         }
         ack(channel, self.confirmed, up_to, out);
@@ -108,6 +116,9 @@ impl Channel {
         let Mode::Confirm(confirms) = &mut self.mode else { return 0 };
         confirms.published += 1;
         if link.confirming.last() != Some(&self.number) {
+            if link.confirming.is_empty() {
+                link.confirming_since = clock::micros();
+            }
             link.confirming.push(self.number);
         }
         confirms.published
@@ -120,12 +131,14 @@ impl Session {
         let mut rejected = std::mem::take(&mut self.link.rejected);
         rejected.sort_unstable();
         rejected.dedup();
+        let since = self.link.confirming_since;
         for number in std::mem::take(&mut self.link.confirming) {
             let Some(channel) = self.channels.get_mut(&number) else { continue };
             let Mode::Confirm(confirms) = &mut channel.mode else { continue };
             let first = rejected.partition_point(|(other, _)| *other < number);
             let behind = rejected.partition_point(|(other, _)| *other <= number);
-            confirms.note(position, &rejected[first..behind]);
+            confirms.note(position, &rejected[first..behind], since);
+            channel.stats.publish_confirm.set(confirms.published);
             if !self.unconfirmed.contains(&number) {
                 self.unconfirmed.push(number);
             }
@@ -141,6 +154,7 @@ impl Session {
         }
         let durable = self.link.broker().log().durable();
         let (channels, out) = (&mut self.channels, &mut self.link.out);
+        let times = &self.link.shared.confirm_times;
         let (next, held_bytes) = (&mut self.confirms_wait_for, &mut self.confirms_bytes);
         self.unconfirmed.retain(|number| {
             let Some(Channel { mode: Mode::Confirm(confirms), stats, .. }) =
@@ -149,7 +163,7 @@ impl Session {
                 return false;
             };
             let before = confirms.confirmed;
-            confirms.send(*number, durable, out);
+            confirms.send(*number, durable, out, times);
             stats.confirm.add(confirms.confirmed - before);
             stats.unconfirmed.set(confirms.published - confirms.confirmed);
             let waiting = confirms.pending.front().map(|pending| pending.position);

@@ -72,6 +72,8 @@ pub(super) struct Link {
     pub(super) outgoing: Outgoing,
     /// Channels with publishes in this turn that wait for a confirm.
     pub(super) confirming: Vec<u16>,
+    /// When the first of them came, by [`crate::clock::micros`].
+    pub(super) confirming_since: u64,
     settling: Vec<Settling>,
     /// Settled deliveries that channels' limits are to be told of, by channel.
     releases: Vec<(u16, Arc<ChannelLimit>, u32)>,
@@ -134,6 +136,7 @@ impl Link {
             routes: Routes::default(),
             outgoing: Outgoing::default(),
             confirming: Vec::new(),
+            confirming_since: 0,
             settling: Vec::new(),
             releases: Vec::new(),
             resume_turn: Cell::new(0),
@@ -175,7 +178,9 @@ impl Link {
         if let Some((route, count)) = self.passing.take()
             && let Some(traffic) = &route.traffic
         {
-            traffic.count(count, count * route.queues.len() as u64);
+            let routed = count * route.queues.len() as u64;
+            self.stats.routed.add(routed);
+            traffic.count(count, routed);
         }
     }
 

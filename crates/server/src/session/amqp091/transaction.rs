@@ -88,6 +88,7 @@ impl Channel {
             }
             self.stats.publish.add(1);
             if let Some(traffic) = &route.traffic {
+                link.stats.routed.add(route.queues.len() as u64);
                 traffic.count(1, route.queues.len() as u64);
             }
             transaction.publish(&publish.message, &route);
