@@ -342,6 +342,7 @@ fn advise(error: std::io::Error, config: &Config) -> anyhow::Error {
     let tls = config.amqps_listen.iter().any(|tls| text.contains(&format!("listen on {tls}: ")));
     let flag = match tls {
         _ if text.contains("management.tcp.port") => "--management-tcp-port PORT",
+        _ if text.contains("prometheus.tcp.port") => "--prometheus-tcp-port PORT",
         true => "--amqps-listen ADDR:PORT",
         false => "--amqp-listen ADDR:PORT",
     };
