@@ -153,24 +153,26 @@ mod tests {
     #[test]
     fn a_wait_is_known_about_in_bounded_memory() {
         let mut waits = Waits::default();
-        let (mut out, mut worst) = (0, 0.0_f64);
+        let mut out = 0;
         for tick in 1..200_000_u64 {
             // A message every three milliseconds, and what waits grows and shrinks.
             let now = Timestamp(1_000_000 + tick * 3);
             waits.arrived(Seq(tick), true, now);
-            let backlog = if tick % 40_000 < 20_000 { 2_000 } else { 50 };
-            if tick > backlog {
-                out = out.max(tick - backlog);
-                let truth = (tick - out) * 3;
-                let seen = waits.waited_ms(Seq(out), now).unwrap();
-                assert!(seen >= truth, "{tick}: {seen} {truth}");
-                worst = worst.max((seen - truth) as f64 / truth.max(1) as f64);
-                let marks = waits.marks.as_mut().unwrap();
-                marks.pass(Seq(out));
-                assert!(marks.marks.len() <= MARKS_MAX);
+            let (phase, long) = (tick % 20_000, tick % 40_000 < 20_000);
+            let backlog = if long { 2_000 } else { 50 };
+            if tick <= backlog {
+                continue;
             }
+            out = out.max(tick - backlog);
+            let truth = (tick - out) * 3;
+            let seen = waits.waited_ms(Seq(out), now).unwrap();
+            // The longest wait was of 2,000 messages; later it is that of those that wait.
+            let most = if phase < 4_000 { 2_000 * 3 / 8 } else { truth / 6 };
+            assert!(truth <= seen && seen <= truth + most, "{tick}: {seen} {truth}");
+            let marks = waits.marks.as_mut().unwrap();
+            marks.pass(Seq(out));
+            assert!(marks.marks.len() <= MARKS_MAX);
         }
-        assert!(worst < 0.25, "{worst}");
         waits.arrived(Seq(200_000), false, Timestamp(9_000_000));
         assert!(waits.marks.unwrap().marks.is_empty());
     }

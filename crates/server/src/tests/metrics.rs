@@ -47,15 +47,15 @@ fn use_it(address: SocketAddr) -> Connection {
     assert!(client.get(channel, "empty", true).unwrap().is_none());
     client.qos(channel, 4).unwrap();
     client.consume(channel, "a", &ConsumeOptions::default()).unwrap();
-    let mut tag = 0;
-    for count in 1..=4 {
+    let mut tags = Vec::new();
+    while tags.len() < 4 {
         match client.next(Duration::from_secs(20)).unwrap() {
-            Some(Incoming::Delivery(delivery)) if count <= 2 => tag = delivery.delivery_tag,
-            Some(Incoming::Delivery(_)) => {}
+            Some(Incoming::Delivery(delivery)) => tags.push(delivery.delivery_tag),
+            Some(Incoming::Ack { .. }) => {}
             other => panic!("{other:?}"),
         }
     }
-    client.ack(channel, tag, true).unwrap();
+    client.ack(channel, tags[1], true).unwrap();
     client.flush().unwrap();
     client
 }

@@ -3,6 +3,7 @@
 mod parser;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -201,10 +202,12 @@ fn a_page_of_many_queues_is_quick() {
     let started = Instant::now();
     let page = pages::aggregated(&stage).unwrap();
     let taken = started.elapsed();
-    println!("{count} queues added up: {} bytes in {taken:?}", page.len());
+    let mut told = std::io::stderr();
+    writeln!(told, "{count} queues added up: {} bytes in {taken:?}", page.len()).unwrap();
     assert!(taken.as_millis() < most, "{taken:?}");
     let started = Instant::now();
     let page = pages::per_object(&stage).unwrap();
-    println!("{count} queues each: {} bytes in {:?}", page.len(), started.elapsed());
+    let taken = started.elapsed();
+    writeln!(told, "{count} queues each: {} bytes in {taken:?}", page.len()).unwrap();
     assert_eq!(parse(&page)["rabbitmq_queue_messages"].samples.len(), count + 8);
 }

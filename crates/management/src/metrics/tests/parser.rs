@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-/// A family with its samples: the whole name, labels in order, value.
+/// Names and values, in order.
+type Labels = Vec<(String, String)>;
+/// The whole name, labels, value.
+type Sample = (String, Labels, f64);
+
+/// A family with its samples.
 #[derive(Debug, Default)]
 pub(super) struct Family {
     pub(super) kind: String,
-    pub(super) samples: Vec<(String, Vec<(String, String)>, f64)>,
+    pub(super) samples: Vec<Sample>,
 }
 
 fn is_name(text: &str) -> bool {
@@ -33,7 +38,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
+fn labels(mut rest: &str) -> Option<(Labels, &str)> {
     let mut labels = Vec::new();
     loop {
         let (name, behind) = rest.split_once('=')?;
@@ -49,7 +54,7 @@ fn labels(mut rest: &str) -> Option<(Vec<(String, String)>, &str)> {
     }
 }
 
-fn sample(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
+fn sample(line: &str) -> Option<Sample> {
     let end = line.find(['{', ' '])?;
     let (name, rest) = line.split_at(end);
     let (labels, rest) = match rest.strip_prefix('{') {
