@@ -1,8 +1,8 @@
 //! From a socket to a resource and back: HTTP/1.1, with a bound on everything.
 //!
-//! Invariants: at most [`CONNECTIONS_MAX`] connections a listener, each with a time for its headers;
-//! a body is read up to its route's bound; resources run on threads that may block, [`WORKERS_MAX`]
-//! at a time; an answer that promises a change leaves once the change is durable.
+//! Invariants: at most [`CONNECTIONS_MAX`] connections a listener, each with a time for its
+//! headers; a body is read up to its route's bound; resources run on threads that may block,
+//! [`WORKERS_MAX`] at a time; an answer that promises a change leaves once the change is durable.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
