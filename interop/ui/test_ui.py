@@ -150,6 +150,7 @@ class Pages(unittest.TestCase):
     def test_queues_are_filtered_sorted_and_paged_by_the_broker(self):
         for number in range(60):
             self.queue(f"ui.many.{number:03}")
+        self.queue("ui.other")
         for number in range(3):
             self.broker.publish("ui.many.041", "x")
         self.broker.wait_ready("ui.many.041", 3)
