@@ -154,12 +154,8 @@ class Leveret(Broker):
 
     def command(self):
         command = [self.binary, "server", "--data-dir", str(self.directory / "data")]
-        for listener, address in (
-            ("amqp", f"127.0.0.1:{self.port}"),
-            ("management", "none"),
-            ("metrics", "none"),
-        ):
-            command += [f"--{listener}-listen", address]
+        command += ["--amqp-listen", f"127.0.0.1:{self.port}"]
+        command += ["--management-tcp-port", "none", "--prometheus-tcp-port", "none"]
         for setting in self.settings:
             command += ["--set", setting]
         return command, {}
