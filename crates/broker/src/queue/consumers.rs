@@ -217,9 +217,9 @@ impl Consumers {
         self.all.is_empty()
     }
 
-    /// Whether an exclusive consumer is there.
+    /// Whether an exclusive consumer is there: it is alone, then.
     pub(super) fn has_exclusive(&self) -> bool {
-        self.all.iter().any(|consumer| consumer.spec.exclusive)
+        self.all.first().is_some_and(|consumer| consumer.spec.exclusive)
     }
 
     pub(super) fn add(&mut self, spec: ConsumerSpec) {
@@ -264,8 +264,12 @@ impl Consumers {
 
     fn leave_turns(&mut self, priority: i64, id: ConsumerId) {
         if let Ok(at) = self.turns.binary_search_by_key(&priority, |(priority, _)| *priority) {
-            self.turns[at].1.retain(|other| *other != id);
-            if self.turns[at].1.is_empty() {
+            let ids = &mut self.turns[at].1;
+            // From the end, where those of a connection that goes are removed first.
+            if let Some(place) = ids.iter().rposition(|other| *other == id) {
+                ids.remove(place);
+            }
+            if ids.is_empty() {
                 self.turns.remove(at);
             }
         }

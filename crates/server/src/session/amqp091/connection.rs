@@ -524,7 +524,8 @@ impl Session {
     pub(crate) fn release_all(&mut self) {
         let mut numbers: Vec<u16> = self.channels.keys().copied().collect();
         numbers.sort_unstable();
-        for number in numbers {
+        // The latest consumers first: a queue has them in the order of their coming.
+        for number in numbers.into_iter().rev() {
             self.release_channel(number);
         }
         self.channels.clear();

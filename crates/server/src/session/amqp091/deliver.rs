@@ -152,7 +152,7 @@ impl Session {
             self.link.settle(&unacked.queue, [unacked.seq], Settlement::Release);
         }
         // The consumers end first, so that what returns does not come back to them.
-        for id in &ids {
+        for id in ids.iter().rev() {
             self.stop_consumer(*id);
         }
         self.link.flush();
