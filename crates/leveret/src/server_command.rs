@@ -26,6 +26,7 @@ pub fn run(arguments: &ConfigArgs, started: Instant) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    crate::allocator::give_back_at_rest();
     raise_open_files();
     check_open_files()?;
     tell_open_files(loaded.config.connection_max);
