@@ -139,6 +139,22 @@ export function field(label, input, hint) {
   );
 }
 
+/** Inputs for limits, each a name and its label, with what holds at present. */
+export function limitFields(named, limits) {
+  return named.map(([limit, label]) =>
+    field(
+      label,
+      h('input', {
+        name: limit,
+        type: 'number',
+        min: '-1',
+        value: String(limits[limit] ?? ''),
+        placeholder: 'no limit',
+      }),
+    ),
+  );
+}
+
 /** A choice of several words, or of [value, word]. */
 export function choice(name, words, now, more) {
   return h(

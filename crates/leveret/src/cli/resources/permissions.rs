@@ -56,12 +56,22 @@ pub struct Set {
     read: String,
 }
 
-/// The list of `kind`: of a user, of the named vhost, or of all.
-pub(super) fn collection(session: &Session, kind: &str, of_user: Option<&String>) -> Target {
-    match (of_user, session.vhost_named()) {
-        (Some(user), _) => Target::new(format!("user `{user}`"), &["users", user, kind]),
-        (None, Some(vhost)) => Target::new(format!("vhost `{vhost}`"), &["vhosts", vhost, kind]),
-        (None, None) => session.collection(&[kind]),
+impl List {
+    /// Prints the list of `kind`: of a user, of the named vhost, or of all.
+    pub(super) fn run(
+        &self,
+        session: &Session,
+        kind: &str,
+        columns: &'static [Column],
+    ) -> anyhow::Result<()> {
+        let listed = match (&self.of_user, session.vhost_named()) {
+            (Some(user), _) => Target::new(format!("user `{user}`"), &["users", user, kind]),
+            (None, Some(vhost)) => {
+                Target::new(format!("vhost `{vhost}`"), &["vhosts", vhost, kind])
+            }
+            (None, None) => session.collection(&[kind]),
+        };
+        session.list(listed, columns, &self.list)
     }
 }
 
@@ -76,9 +86,7 @@ impl Operation for Command {
     fn run(&self, session: &Session) -> anyhow::Result<()> {
         let vhost = session.vhost();
         match self {
-            Command::List(List { of_user, list }) => {
-                session.list(collection(session, "permissions", of_user.as_ref()), COLUMNS, list)
-            }
+            Command::List(list) => list.run(session, "permissions", COLUMNS),
             Command::Set(Set { user_name, configure, write, read }) => {
                 let body = json!({"configure": configure, "write": write, "read": read});
                 session.client.put(&target(session, "permissions", user_name), &body)?;

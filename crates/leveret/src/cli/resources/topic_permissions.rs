@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::permissions::{collection, target};
+use super::permissions::{List, target};
 use crate::cli::Operation;
 use crate::cli::session::Session;
-use crate::cli::table::{Column, ListArgs, shown};
+use crate::cli::table::{Column, shown};
 
 const COLUMNS: &[Column] =
     &[shown("vhost"), shown("user"), shown("exchange"), shown("write"), shown("read")];
@@ -20,17 +20,6 @@ pub enum Command {
     Set(Set),
     /// Take a user's topic permissions away: at one exchange, or at all of the vhost.
     Clear(Clear),
-}
-
-/// What is listed.
-#[derive(Args)]
-pub struct List {
-    /// Only of this user
-    #[arg(long, value_name = "NAME")]
-    of_user: Option<String>,
-
-    #[command(flatten)]
-    list: ListArgs,
 }
 
 /// What is allowed.
@@ -64,9 +53,7 @@ impl Operation for Command {
         const KIND: &str = "topic-permissions";
         let vhost = session.vhost();
         match self {
-            Command::List(List { of_user, list }) => {
-                session.list(collection(session, KIND, of_user.as_ref()), COLUMNS, list)
-            }
+            Command::List(list) => list.run(session, KIND, COLUMNS),
             Command::Set(Set { user_name, exchange, write, read }) => {
                 let body = json!({"exchange": exchange, "write": write, "read": read});
                 session.client.put(&target(session, KIND, user_name), &body)?;

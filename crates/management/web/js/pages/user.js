@@ -2,7 +2,7 @@
 import { h } from '../dom.js';
 import { path, put, remove } from '../api.js';
 import { confirm, open, toast } from '../dialog.js';
-import { card, chip, choice, empty, facts, field, head, when } from '../parts.js';
+import { card, chip, choice, empty, facts, field, head, limitFields, when } from '../parts.js';
 import { go, link } from '../router.js';
 import { table } from '../table.js';
 import { count } from '../format.js';
@@ -256,18 +256,7 @@ async function edit(context, data) {
         h(
           'div',
           { class: 'two' },
-          LIMITS.map(([limit, label]) =>
-            field(
-              label,
-              h('input', {
-                name: limit,
-                type: 'number',
-                min: '-1',
-                value: String(limits[limit] ?? ''),
-                placeholder: 'no limit',
-              }),
-            ),
-          ),
+          limitFields(LIMITS, limits),
         ),
       ),
     act: async (form) => {

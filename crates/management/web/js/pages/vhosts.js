@@ -4,7 +4,7 @@ import { path, put, remove } from '../api.js';
 import { confirm, open, toast } from '../dialog.js';
 import { count, counted } from '../format.js';
 import { local } from '../lists.js';
-import { chip, choice, empty, field, head, pace, tally, when } from '../parts.js';
+import { chip, choice, empty, field, head, limitFields, pace, tally, when } from '../parts.js';
 
 const LIMITS = [
   ['max-connections', 'Connections at most'],
@@ -146,18 +146,7 @@ async function edit(context, old) {
         h(
           'div',
           { class: 'two' },
-          LIMITS.map(([limit, label]) =>
-            field(
-              label,
-              h('input', {
-                name: limit,
-                type: 'number',
-                min: '-1',
-                value: String(limits[limit] ?? ''),
-                placeholder: 'no limit',
-              }),
-            ),
-          ),
+          limitFields(LIMITS, limits),
         ),
       ),
     act: (form) => save(form, limits),
