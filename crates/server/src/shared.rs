@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use leveret_broker::broker::Broker;
@@ -17,6 +17,7 @@ use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::stats::{ConnectionStats, Retired};
+use crate::telemetry::Telemetry;
 use crate::tenants::Tenants;
 
 /// A connection, for those who have something to tell it or want to know of it.
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) retired: Retired,
     /// How long publishes waited for their confirm.
     pub(crate) confirm_times: Histogram,
+    /// While OpenTelemetry is on.
+    pub(crate) telemetry: OnceLock<Arc<Telemetry>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
     /// Free on the disk of the data directory, as of the last look.
@@ -54,6 +57,7 @@ impl Shared {
             connections: Mutex::default(),
             retired: Retired::default(),
             confirm_times: Histogram::default(),
+            telemetry: OnceLock::new(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             disk_free_bytes: AtomicU64::new(0),

@@ -135,6 +135,11 @@ impl<'a> Writer<'a> {
         let help = "From a message's arrival in a queue to its first delivery";
         let waits = self.node.broker().queue_times().snapshot();
         self.page.histogram("leveret_queue_time_seconds", help, &waits);
+        if let Some((sent, dropped)) = self.node.spans() {
+            let (taken, lost) = ("Spans that the collector took", "Spans that were not sent");
+            self.page.number("leveret_spans_sent_total", Counter, taken, sent);
+            self.page.number("leveret_spans_dropped_total", Counter, lost, dropped);
+        }
     }
 
     /// Which server this is: dashboards join it with everything else.
