@@ -74,7 +74,7 @@ def trace_of_a_message(flow):
     with contextlib.closing(Spans()) as spans:
         channel = flow.channel()
         dead = flow.queue(channel, "dead")
-        queue = flow.queue(channel, "\u5d0 q", arguments={
+        queue = flow.queue(channel, "\u05d0 q", arguments={
             "x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
         exchange = flow.exchange(channel, "x", "topic")
         channel.queue_bind(queue, exchange, "#")

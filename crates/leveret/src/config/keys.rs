@@ -345,8 +345,8 @@ keys! {
     metrics_port: AutoPort = "prometheus.tcp.port", default "auto";
     reload false
 
-    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol buffers:
-    /// `/v1/traces` is put behind it. Without one, nothing is recorded.
+    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol
+    /// buffers: `/v1/traces` is put behind it. Without one, nothing is recorded.
     opentelemetry_endpoint: Option<WebAddress> = "opentelemetry.endpoint", default "none";
     reload false
 

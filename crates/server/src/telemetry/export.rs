@@ -151,7 +151,7 @@ impl Exporter {
                 self.telemetry.note_dropped(count);
                 if !std::mem::replace(&mut self.failing, true) {
                     let collector = self.host.address();
-                    tracing::warn!(%collector, %error, "the collector does not take spans: dropped");
+                    tracing::warn!(%collector, %error, "the collector takes no spans: dropped");
                 }
             }
         }
