@@ -170,6 +170,7 @@ impl<'a> Batch<'a> {
     /// Notes a use, which renews the lease of `x-expires`.
     pub fn touch(&mut self) {
         self.queue.used_at = self.context.now;
+        self.queue.active_at = self.context.now;
     }
 
     pub(super) fn is_durable(&self, message: &Message) -> bool {
@@ -184,6 +185,7 @@ impl<'a> Batch<'a> {
             return Publish::Accepted;
         }
         self.queue.totals.publish += 1;
+        self.queue.active_at = self.context.now;
         let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
         if overflow != Overflow::DropHead && self.has_no_room(size) {
@@ -296,6 +298,7 @@ impl<'a> Batch<'a> {
 
     /// Settles deliveries; those that are settled already are passed over.
     pub fn settle(&mut self, seqs: &[Seq], how: Settlement) {
+        self.queue.active_at = self.context.now;
         for &seq in seqs {
             let Some(unacked) = self.queue.messages.take_unacked(seq) else { continue };
             if let Some(consumer) = unacked.consumer {

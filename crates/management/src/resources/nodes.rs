@@ -1,5 +1,6 @@
 //! `/nodes`: the process and its machine. There is one node.
 
+use leveret_broker::definitions::CLUSTER_NAME;
 use serde_json::{Map, Value, json};
 
 use super::overview::{RABBITMQ_VERSION, exchange_types};
@@ -93,11 +94,11 @@ fn cluster_name(call: &Call<'_>) -> Outcome {
     Ok(Answer::json(&json!({ "name": call.app.node.facts().cluster_name })))
 }
 
-/// The name stands in the configuration.
+/// Sets what the global parameter of that name says; without it the configuration does.
 fn set_cluster_name(call: &Call<'_>) -> Outcome {
     let fields = call.object_with(&["name"])?;
-    if text(&fields, "name")? == call.app.node.facts().cluster_name {
-        return Ok(Answer::empty(hyper::StatusCode::NO_CONTENT));
-    }
-    Err(Answer::bad("the cluster's name is set by the configuration key cluster_name"))
+    let name = text(&fields, "name")?;
+    let (_, position) = call.app.broker().put_global_parameter(CLUSTER_NAME, &json!(name))?;
+    call.audit("cluster name set", name);
+    Ok(Answer::done(position))
 }
