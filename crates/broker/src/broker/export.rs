@@ -220,9 +220,7 @@ impl Broker {
                 topology.vhosts.values().for_each(|vhost| lists.add(vhost));
                 let vhosts = topology.vhosts.values().map(|vhost| about(vhost));
                 let globals = topology.global_parameters.iter();
-                let global = |(name, value): (&Name, &Name)| {
-                    json!({ "name": **name, "value": stored(value) })
-                };
+                let global = |(name, value): (&Name, &Name)| json!({ "name": **name, "value": stored(value) });
                 let globals = globals.map(global).collect();
                 file.insert("global_parameters".to_owned(), globals);
                 file.insert("users".to_owned(), Value::Array(users(&topology)));

@@ -32,9 +32,7 @@ pub fn excess_headers(
     let headers = Essentials::parse(properties).ok()?.headers?;
     let (count, depth) = headers.extent();
     match count_max.filter(|most| count > *most) {
-        Some(most) => {
-            Some(format!("message has {count} headers, more than the configured {most}"))
-        }
+        Some(most) => Some(format!("message has {count} headers, more than the configured {most}")),
         None if depth > depth_max => Some(format!(
             "message has headers nested {depth} deep, more than the configured {depth_max}"
         )),

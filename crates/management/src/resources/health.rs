@@ -103,12 +103,8 @@ fn protocol(call: &Call<'_>) -> Outcome {
 
 const DAY_S: u64 = 86_400;
 /// Seconds in a unit of time; a month is the twelfth part of a year.
-const UNITS: [(&str, u64); 4] = [
-    ("days", DAY_S),
-    ("weeks", 7 * DAY_S),
-    ("months", 365 * DAY_S / 12),
-    ("years", 365 * DAY_S),
-];
+const UNITS: [(&str, u64); 4] =
+    [("days", DAY_S), ("weeks", 7 * DAY_S), ("months", 365 * DAY_S / 12), ("years", 365 * DAY_S)];
 
 /// Whether a certificate that is in use runs out within a time.
 fn certificates(call: &Call<'_>) -> Outcome {

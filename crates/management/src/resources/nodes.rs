@@ -36,9 +36,14 @@ fn render(call: &Call<'_>) -> Map<String, Value> {
         "disk_free_limit": facts.disk_free.1, "disk_free_alarm": facts.disk_alarm,
         "rates_mode": "basic", "partitions": [], "exchange_types": exchange_types(),
         "auth_mechanisms": [mechanism("PLAIN"), mechanism("AMQPLAIN")],
-        "applications": [{
-            "name": "leveret", "description": "Leveret", "version": facts.version,
-        }],
+        "applications": [
+            { "name": "leveret", "description": "Leveret", "version": facts.version },
+            // By which tools tell the version of the interface.
+            {
+                "name": "rabbit", "description": "The interface of RabbitMQ",
+                "version": RABBITMQ_VERSION,
+            },
+        ],
         "contexts": [], "cluster_links": [], "log_files": ["<stderr>"], "config_files": [],
         "db_dir": facts.data_dir, "net_ticktime": 60, "metrics_gc_queue_length": {},
         "enabled_plugins": ["rabbitmq_management"], "message_memory": facts.memory.0,

@@ -144,9 +144,8 @@ fn delete(call: &Call<'_>) -> Outcome {
 
 fn all_global(call: &Call<'_>) -> Outcome {
     let topology = call.app.broker().topology().clone();
-    let one = |(name, value): (&Arc<str>, &Arc<str>)| {
-        json!({ "name": **name, "value": stored(value) })
-    };
+    let one =
+        |(name, value): (&Arc<str>, &Arc<str>)| json!({ "name": **name, "value": stored(value) });
     list::whole(call, topology.global_parameters.iter().map(one).collect::<Vec<_>>())
 }
 

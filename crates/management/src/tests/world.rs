@@ -18,8 +18,8 @@ use leveret_broker::message::{FieldTable, FieldValue};
 use serde_json::Value;
 
 use crate::node::{
-    Certificate, Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts, Node, Summed,
-    Traffic,
+    Certificate, Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts,
+    Node, Summed, Traffic,
 };
 
 /// A server with one connection that does nothing.
@@ -83,7 +83,7 @@ impl Node for Stage {
         Facts {
             message_max_bytes: 1 << 20,
             connection_max: 10,
-            headers_max: (Some(3), 2),
+            headers_max: (Some(4), 3),
             node_name: "leveret@localhost".to_owned(),
             cluster_name: self.broker.cluster_name().unwrap_or_default(),
             ..Facts::default()

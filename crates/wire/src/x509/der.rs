@@ -119,7 +119,8 @@ pub(super) fn time(tag: u8, content: &[u8]) -> Result<u64, Malformed> {
     if digits.len() != year_digits + 10 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Malformed);
     }
-    let number = |digits: &[u8]| digits.iter().fold(0, |all, digit| all * 10 + u64::from(digit - 48));
+    let number =
+        |digits: &[u8]| digits.iter().fold(0, |all, digit| all * 10 + u64::from(digit - 48));
     let (year, rest) = digits.split_at(year_digits);
     let year = number(year);
     let year = year + century.unwrap_or(if year < 50 { 2000 } else { 1900 });
@@ -130,8 +131,10 @@ pub(super) fn time(tag: u8, content: &[u8]) -> Result<u64, Malformed> {
     let (month, day) = (part(1..=12)?, part(1..=31)?);
     let (hour, minute, second) = (part(0..=23)?, part(0..=59)?, part(0..=60)?);
     // Years that begin in March have the day of leap years as their last one.
-    let (from_march, year) = if month > 2 { (month - 3, year) } else { (month + 9, year.max(1) - 1) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
+    let (from_march, year) =
+        if month > 2 { (month - 3, year) } else { (month + 9, year.max(1) - 1) };
+    let days =
+        year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
     let days = days.saturating_sub(719_468);
     Ok(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }

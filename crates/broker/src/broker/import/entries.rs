@@ -6,9 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::access::check_tags;
-use super::super::parameters::{
-    check_global, check_metadata, check_parameter, give_type, is_kept,
-};
+use super::super::parameters::{check_global, check_metadata, check_parameter, give_type, is_kept};
 use super::super::policies::check_queue_limit;
 use super::{Draft, json};
 use crate::auth::{PasswordHash, Permissions, TopicPermissions};

@@ -274,5 +274,6 @@ fn check_headers(link: &Link, properties: &[u8]) -> Outcome {
         return Ok(());
     }
     let (most, deepest) = (link.options.header_count_max, link.options.header_depth_max);
-    excess_headers(properties, most, deepest).map_or(Ok(()), |text| Err(Failure::precondition(text)))
+    excess_headers(properties, most, deepest)
+        .map_or(Ok(()), |text| Err(Failure::precondition(text)))
 }
