@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every verb of rabbitmqadmin 3 (the Python script of the distribution's package) on MANAGEMENT_URL."""
 
+import concurrent.futures
 import glob
 import json
 import os
@@ -220,8 +221,10 @@ def main():
         reason = "rabbitmqadmin is not installed" if url else "MANAGEMENT_URL is not set"
         print(f"skip {', '.join(flow.__name__ for flow in flows)}: {reason}")
         return 0
-    wanted = sys.argv[1:]
-    played = [play(url, flow) for flow in flows if not wanted or flow.__name__ in wanted]
+    wanted = [flow for flow in flows if not sys.argv[1:] or flow.__name__ in sys.argv[1:]]
+    # Most of a verb's time goes into starting the script.
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        played = list(pool.map(lambda flow: play(url, flow), wanted))
     return 0 if all(played) else 1
 
 
