@@ -277,6 +277,9 @@ pub trait Node: Send + Sync {
     /// The certificates of what listens with TLS, those of its authorities among them.
     fn certificates(&self) -> Vec<Certificate>;
 
+    /// How long consumers may take to acknowledge, where their queue does not say; 0 is for ever.
+    fn consumer_timeout_ms(&self) -> u64;
+
     /// The open connections, in no order.
     fn connections(&self) -> Vec<Connection>;
 

@@ -218,6 +218,11 @@ impl Node for Administered {
         self.shared.tls.get().map(|tls| tls.certificates()).unwrap_or_default()
     }
 
+    fn consumer_timeout_ms(&self) -> u64 {
+        let timeout = self.shared.options.load().consumer_timeout;
+        timeout.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn connections(&self) -> Vec<Connection> {
         let (all, alarmed) = (self.shared.connection_stats(), self.shared.is_alarmed());
         all.iter().filter_map(|one| connection(one, alarmed)).collect()

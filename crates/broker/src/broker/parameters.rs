@@ -13,8 +13,11 @@ use crate::ids::Name;
 use crate::log::Position;
 use crate::message::{FieldTable, FieldValue};
 
-/// Components of RabbitMQ's plugins, with what their values are.
-const KEPT: [(&str, fn(&Value) -> bool, &str); 3] = [
+/// A component's name, whether a value is one of its, and what those are.
+type Component = (&'static str, fn(&Value) -> bool, &'static str);
+
+/// Components of RabbitMQ's plugins.
+const KEPT: [Component; 3] = [
     ("federation-upstream", Value::is_object, "an object"),
     ("federation-upstream-set", Value::is_array, "a list"),
     ("shovel", Value::is_object, "an object"),

@@ -87,7 +87,9 @@ fn memory(call: &Call<'_>) -> Outcome {
     Ok(Answer::json(&json!({ "memory": {
         "connection_readers": 0, "connection_writers": 0, "connection_channels": 0,
         "connection_other": 0, "queue_procs": messages, "queue_slave_procs": 0,
-        "quorum_queue_procs": 0, "stream_queue_procs": 0, "plugins": 0, "other_proc": other,
+        "quorum_queue_procs": 0, "stream_queue_procs": 0, "stream_queue_coordinator_procs": 0,
+        "stream_queue_replica_reader_procs": 0, "metadata_store": 0, "metadata_store_ets": 0,
+        "plugins": 0, "other_proc": other,
         "metrics": 0, "mgmt_db": 0, "mnesia": 0, "quorum_ets": 0, "other_ets": 0, "binary": 0,
         "msg_index": 0, "code": 0, "atom": 0, "other_system": 0, "allocated_unused": 0,
         "reserved_unallocated": 0, "strategy": "rss",

@@ -191,3 +191,21 @@ fn statistics_begin_anew_after_a_reset() {
     assert_eq!(world.delete("reset/another@node"), 404);
     assert_eq!(world.get("queues/%2F/q").status, 200, "definitions stay");
 }
+
+#[test]
+fn what_only_newer_tools_read_is_there() {
+    let world = World::new();
+    let arguments = json!({"arguments": {"x-consumer-timeout": 60_000}});
+    assert_eq!(world.put("queues/%2F/q", &arguments), 201);
+    assert_eq!(world.get("consumers").json()[0]["consumer_timeout"], 60_000);
+    let other = World::new();
+    assert_eq!(other.put("queues/%2F/q", &json!({})), 201);
+    assert_eq!(other.get("consumers").json()[0]["consumer_timeout"], 9_000, "as configured");
+    let memory = world.get("nodes/leveret@localhost/memory").json();
+    for key in ["metadata_store", "stream_queue_coordinator_procs", "queue_procs"] {
+        assert!(memory["memory"][key].is_u64(), "{key}");
+    }
+    let node = world.get("nodes/leveret@localhost").json();
+    assert_eq!(node["applications"][1]["name"], "rabbit");
+    assert_eq!(world.put("feature-flags/all/enable", &json!({})), 204);
+}

@@ -97,6 +97,9 @@ impl Node for Stage {
         // Valid for ten days and a second more.
         vec![Certificate { file: "server.pem".to_owned(), not_after_s: 1_000 + 864_001 }]
     }
+    fn consumer_timeout_ms(&self) -> u64 {
+        9_000
+    }
     fn connections(&self) -> Vec<Connection> {
         vec![connection(&self.broker)]
     }
