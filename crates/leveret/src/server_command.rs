@@ -301,6 +301,7 @@ fn options(config: &Config, log: &Log) -> Options {
         amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,
+        node_name: config.node_name,
         default_user: config.default_user,
         default_pass: config.default_pass,
         default_vhost: config.default_vhost,

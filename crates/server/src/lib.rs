@@ -104,6 +104,9 @@ impl Server {
             metrics: management::listen_for_metrics(&options)?,
         };
         let shared = Arc::new(Shared::new(broker, options));
+        if let Some(tls) = &tls {
+            let _ = shared.tls.set(Arc::clone(tls));
+        }
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         tell_of_access(&shared);

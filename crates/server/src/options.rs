@@ -59,6 +59,8 @@ pub struct Options {
     pub product: String,
     /// The cluster name in `connection.start`.
     pub cluster_name: String,
+    /// The node's name in the management interface.
+    pub node_name: String,
     /// The user that exists from the start.
     pub default_user: String,
     /// Its password.
@@ -185,6 +187,7 @@ impl Default for Options {
             log_ring: Arc::default(),
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
+            node_name: "leveret@localhost".to_owned(),
             default_user: "guest".to_owned(),
             default_pass: "guest".to_owned(),
             default_vhost: "/".to_owned(),

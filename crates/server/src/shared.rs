@@ -15,6 +15,7 @@ use crate::bodies::Bodies;
 use crate::login::Logins;
 use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
+use crate::net::tls::TlsContext;
 use crate::options::Options;
 use crate::stats::{ConnectionStats, Retired};
 use crate::telemetry::Telemetry;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     process_bytes: AtomicU64,
     /// Told when a connection has ended.
     pub(crate) connection_ended: Notify,
+    /// TLS of the listeners, if any speaks it.
+    pub(crate) tls: OnceLock<Arc<TlsContext>>,
 }
 
 impl Shared {
@@ -66,7 +69,14 @@ impl Shared {
             bodies: Arc::default(),
             process_bytes: AtomicU64::new(0),
             connection_ended: Notify::new(),
+            tls: OnceLock::new(),
         }
+    }
+
+    /// The cluster's name: as it was set last, else as the configuration has it.
+    pub(crate) fn cluster_name(&self) -> String {
+        let configured = || self.options.load().cluster_name.clone();
+        self.broker.cluster_name().unwrap_or_else(configured)
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Connected>> {

@@ -171,6 +171,7 @@ impl<'a> Batch<'a> {
     /// Notes a use, which renews the lease of `x-expires`.
     pub fn touch(&mut self) {
         self.queue.used_at = self.context.now;
+        self.queue.active_at = self.context.now;
     }
 
     pub(super) fn is_durable(&self, message: &Message) -> bool {
@@ -185,6 +186,7 @@ impl<'a> Batch<'a> {
             return Publish::Accepted;
         }
         self.queue.totals.publish += 1;
+        self.queue.active_at = self.context.now;
         let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
         if overflow != Overflow::DropHead && self.has_no_room(size) {
@@ -298,6 +300,7 @@ impl<'a> Batch<'a> {
     /// Settles deliveries; those that are settled already are passed over.
     pub fn settle(&mut self, seqs: &[Seq], how: Settlement) {
         let mut run = SettledRun::EMPTY;
+        self.queue.active_at = self.context.now;
         for &seq in seqs {
             let Some(unacked) = self.queue.messages.take_unacked(seq) else { continue };
             run.note(unacked.since, &mut self.queue.outs);

@@ -88,6 +88,8 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    /// When messages entered or were settled, or it was used otherwise.
+    active_at: Timestamp,
     totals: Totals,
     waits: Waits,
     outs: Outs,
@@ -143,6 +145,7 @@ impl QueueHandle {
             over_limit: false,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            active_at: Timestamp(0),
             totals: Totals::default(),
             waits: Waits::default(),
             outs: Outs::default(),

@@ -398,8 +398,14 @@ keys! {
     reload true
 
     /// The name of the cluster announced to clients.
+    /// One that is set through the management API counts in its place.
     cluster_name: String = "cluster_name", default "leveret";
     reload true
+
+    /// The name of this node in the management API and in metrics.
+    /// Some tools look for one that begins with `rabbit@`.
+    node_name: String = "node_name", default "leveret@localhost";
+    reload false
 
     /// How often a connection must show life in both directions. Clients may ask for less; 0 is
     /// never.

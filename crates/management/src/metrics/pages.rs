@@ -156,7 +156,7 @@ impl<'a> Writer<'a> {
         self.page.family(PREFIX, "build_info", Untyped, "Versions");
         self.page.sample(&build, 1);
         let identity = Labels::new(&[
-            ("rabbitmq_node", crate::app::NODE_NAME),
+            ("rabbitmq_node", &facts.node_name),
             ("rabbitmq_cluster", &facts.cluster_name),
         ]);
         self.page.family(PREFIX, "identity_info", Untyped, "Names of the node and the cluster");

@@ -44,6 +44,8 @@ pub(crate) fn render(
     let active =
         !queue.settings().single_active_consumer || queue.active_consumers().contains(&consumer.id);
     let holder = holders.of(queue, consumer);
+    let timeout_ms = queue.settings().consumer_timeout_ms;
+    let timeout_ms = timeout_ms.unwrap_or_else(|| call.app.node.consumer_timeout_ms());
     let mut value = json!({
         "consumer_tag": *consumer.tag, "queue": {
             "name": *queue.spec.name, "vhost": *queue.spec.vhost,
@@ -51,6 +53,7 @@ pub(crate) fn render(
         "ack_required": !consumer.no_ack, "exclusive": consumer.exclusive, "active": active,
         "activity_status": if active { "up" } else { "waiting" },
         "prefetch_count": consumer.prefetch, "arguments": table_to_json(&consumer.arguments),
+        "consumer_timeout": timeout_ms,
         "channel_details": channels::details(call, connection, channel),
     });
     if let (Some(holder), Value::Object(fields)) = (holder, &mut value) {

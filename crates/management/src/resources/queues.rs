@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{bindings, consumers, missing_or};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::date;
 use crate::list::{self, Item, Key};
 use crate::rates::{Depth, QUEUE_STATS, Ranges, Source, Thing, queue_numbers};
 use crate::request::{Call, table, text, truth};
@@ -124,7 +125,7 @@ fn add_sizes(call: &Call<'_>, queue: &QueueHandle, fields: &mut Map<String, Valu
         "message_bytes_unacknowledged": report.unacked_bytes,
         "messages_delayed": report.resting,
         "messages_dead_lettering": report.leaving,
-        "head_message_timestamp": null,
+        "head_message_timestamp": null, "idle_since": date::text(report.active_at.0),
         "storage_last_position": report.last_seq,
     });
     if let Value::Object(value) = value {

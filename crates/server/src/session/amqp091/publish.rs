@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use leveret_broker::broker::{REPLY_TO_PREFIX, Route};
 use leveret_broker::ids::Name;
-use leveret_broker::message::{Message, MessageBuilder, PublishRefusal};
+use leveret_broker::message::{Message, MessageBuilder, PublishRefusal, excess_headers};
 use leveret_broker::routing::RoutingInput;
 use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::constants::CLASS_BASIC;
 use leveret_wire::amqp091::frame::{ContentHeader, Publish, write_return};
-use leveret_wire::amqp091::properties::Essentials;
 
 use super::channel::{Channel, ChannelState, Content, Mode, unexpected_body, unexpected_header};
 use super::deliver::write_content;
@@ -292,22 +291,12 @@ fn unexpected_method() -> Failure {
     Failure::new(ReplyCode::UnexpectedFrame, text)
 }
 
-/// Whether there are more headers, or deeper ones, than the options allow. What cannot be decoded
-/// is left to who decodes it.
+/// Refuses more headers, or deeper ones, than the options allow.
 fn check_headers(link: &Link, properties: &[u8]) -> Outcome {
     if !link.options.limits_headers() {
         return Ok(());
     }
-    let parsed = Essentials::parse(properties).ok();
-    let Some(headers) = parsed.and_then(|parsed| parsed.headers) else { return Ok(()) };
-    let (count, depth) = headers.extent();
     let (most, deepest) = (link.options.header_count_max, link.options.header_depth_max);
-    let text = match most.filter(|most| count > *most) {
-        Some(most) => format!("message has {count} headers, more than the configured {most}"),
-        None if depth > deepest => {
-            format!("message has headers nested {depth} deep, more than the configured {deepest}")
-        }
-        None => return Ok(()),
-    };
-    Err(Failure::precondition(text))
+    excess_headers(properties, most, deepest)
+        .map_or(Ok(()), |text| Err(Failure::precondition(text)))
 }
