@@ -18,7 +18,7 @@ pub fn check(root: &Path) -> anyhow::Result<()> {
     }
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     step("clippy", || cargo(root, &clippy))?;
-    // All targets that have tests: no documentation has a program in it, and clippy has seen examples.
+    // All that has tests: no documentation has a program in it, and clippy has seen the examples.
     step("tests", || cargo(root, &["test", "--workspace", "--tests", "--quiet"]))
 }
 

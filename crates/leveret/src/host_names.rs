@@ -16,7 +16,7 @@ mod fixed {
 
     #[allow(unsafe_code, reason = "there is no safe way")]
     unsafe extern "C" {
-        /// Of glibc's `nss.h`, which the bindings do not have: instead of a line of `nsswitch.conf`.
+        /// Of glibc's `nss.h`, which the bindings do not have: a line of `nsswitch.conf`.
         fn __nss_configure_lookup(database: *const c_char, sources: *const c_char) -> c_int;
     }
 
