@@ -1,6 +1,6 @@
 //! Sessions for the program that counts the instructions of the hot path
-//! (`examples/hot_path`): what a connection's task does with a session, without the socket and the
-//! clock. No part of the interface, and nothing that a server uses.
+//! (`crates/leveret/examples/hot_path`): what a connection's task does with a session, without the
+//! socket and the clock. No part of the interface, and nothing that a server uses.
 //!
 //! Invariant: the same calls do the same work, so that counts can be compared.
 
