@@ -22,7 +22,7 @@ use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
 use leveret_broker::ids::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::oauth::{Bearer, Fault, KeyRing};
@@ -134,6 +134,8 @@ pub(crate) struct Logins {
     pub(crate) keys: KeyRing,
     /// Held by who hashes without the threads: one at a time.
     here: Mutex<()>,
+    /// Places for who waits for keys without the threads.
+    waiting_here: Semaphore,
 }
 
 impl Default for Logins {
@@ -148,6 +150,7 @@ impl Default for Logins {
             tokens: OnceLock::new(),
             keys: KeyRing::default(),
             here: Mutex::default(),
+            waiting_here: Semaphore::new(bearers::WAITING_HERE_MAX),
         }
     }
 }
