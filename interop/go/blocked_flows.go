@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	blockedMax  = time.Second // how soon a publisher learns that it is blocked
-	heartbeat   = time.Second
-	ballastSize = 32 // MiB, more than the watermark of the alarm
+	blockedMax = time.Second // how soon a publisher learns that it is blocked
+	heartbeat  = time.Second
 )
 
 // Only where the broker is one whose alarm we can raise.
@@ -34,10 +33,7 @@ func blocked(f *flow) {
 	f.connections = append(f.connections, connection)
 	notices := connection.NotifyBlocked(make(chan amqp.Blocking, 10))
 	channel := newPublisher(connection)
-	queue, ballast := f.queue(channel.Channel, "queue"), f.queue(channel.Channel, "ballast")
-	for range ballastSize {
-		must(channel.tryPublish("", ballast, amqp.Publishing{Body: make([]byte, 1<<20)}))
-	}
+	queue := f.queue(channel.Channel, "queue")
 	var confirms []*amqp.DeferredConfirmation
 	var expected []string
 	send := func(count int) {

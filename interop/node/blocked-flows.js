@@ -3,12 +3,11 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Consumer, check, equal, eventually, publish, within } from './harness.js';
+import { Consumer, check, equal, eventually, within } from './harness.js';
 
 const ALARM = process.env.ALARM;
 const BLOCKED_MS = 1_000; // how soon a publisher learns that it is blocked
 const HEARTBEAT_S = 1;
-const BALLAST_MIB = 32; // more than the watermark of the alarm
 
 const alarm = (state) => execFileSync(ALARM, [state]);
 
@@ -22,10 +21,6 @@ export const blockedFlows = ALARM ? {
     connection.on('unblocked', () => notices.push('unblocked'));
     const channel = await flow.channel(connection);
     const queue = await flow.queue(channel, 'queue');
-    const ballast = await flow.queue(channel, 'ballast');
-    for (let mib = 0; mib < BALLAST_MIB; mib += 1) {
-      await publish(channel, '', ballast, Buffer.alloc(1 << 20));
-    }
     const sent = [];
     const send = () => {
       for (let count = 0; count < 10; count += 1) {

@@ -11,7 +11,6 @@ from harness import URI, Consumer, check, equal, pump
 ALARM = os.environ.get("ALARM")
 BLOCKED_S = 1  # how soon a publisher learns that it is blocked
 HEARTBEAT_S = 1
-BALLAST = [bytes(1 << 20)] * 32  # more than the watermark of the alarm
 
 
 def connect_with_heartbeats():
@@ -31,9 +30,7 @@ def blocked(flow):
         ("blocked", frame.method.reason)))
     connection.add_on_connection_unblocked_callback(lambda *_: notices.append("unblocked"))
     channel = flow.channel(connection)
-    queue, ballast = flow.queue(channel, "queue"), flow.queue(channel, "ballast")
-    for body in BALLAST:
-        channel.basic_publish("", ballast, body)
+    queue = flow.queue(channel, "queue")
     plain = connection.channel()  # does not wait for confirms, which do not come for now
 
     def send(numbers):

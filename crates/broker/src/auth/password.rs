@@ -82,6 +82,20 @@ const SALTED: [(&str, Algo, usize); 3] = [
 ];
 /// The name in definitions of a hash that RabbitMQ does not know.
 const ARGON2ID: &str = "leveret_argon2id";
+
+/// The password of the first user where nothing else is configured, which everybody knows.
+const KNOWN_PASSWORD: &[u8] = b"guest";
+/// Its hash at [`Cost::RECOMMENDED`]. What is no secret needs no hash of its own, and a start and
+/// the first login would wait for one: half of all that a start takes.
+const KNOWN_HASH: Stored = Stored::Argon2id {
+    cost: Cost::RECOMMENDED,
+    salt: *b"no secret at all",
+    hash: [
+        0xd4, 0x6b, 0x85, 0xd9, 0x96, 0x97, 0x96, 0xba, 0x1a, 0xcb, 0xba, 0x85, 0x04, 0xb4, 0x2f,
+        0x2e, 0x0e, 0x7a, 0xd8, 0xbc, 0xc5, 0xdf, 0x3b, 0x73, 0x50, 0xd1, 0x92, 0x52, 0x30, 0x1e,
+        0xc6, 0xa6,
+    ],
+};
 /// How long the hash is.
 const ARGON2ID_BYTES: usize = 32;
 
@@ -151,6 +165,14 @@ impl PasswordHash {
         match argon2id(cost, &salt, password) {
             Some(hash) if !password.is_empty() => Self(Stored::Argon2id { cost, salt, hash }),
             _ => Self::NONE,
+        }
+    }
+
+    /// As [`PasswordHash::new`], but at once if the password is the one that everybody knows.
+    pub(crate) fn of_first_user(password: &[u8], cost: Cost, salt: [u8; 16]) -> Self {
+        match password == KNOWN_PASSWORD && cost == Cost::RECOMMENDED {
+            true => Self(KNOWN_HASH),
+            false => Self::new(password, cost, salt),
         }
     }
 
@@ -239,10 +261,14 @@ impl PasswordHash {
     }
 
     /// Whether `password` is the one. Takes at least as long as a hash of `cost`, whatever is
-    /// stored, so that the time tells nothing about it. An empty password never is.
+    /// stored, so that the time tells nothing about it, unless it is the one that everybody knows.
+    /// An empty password never is.
     pub fn verify(&self, password: &[u8], cost: Cost) -> bool {
         if password.is_empty() {
             return false;
+        }
+        if password == KNOWN_PASSWORD && self.0 == KNOWN_HASH {
+            return true;
         }
         match &self.0 {
             Stored::Argon2id { cost, salt, hash } => {
@@ -299,6 +325,19 @@ mod tests {
         ] {
             let read = PasswordHash::import(Some(name), wrong);
             assert_eq!(read, Err(HashError::NotArgon2id), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_known_hash_is_that_of_the_known_password() {
+        let Stored::Argon2id { cost, salt, .. } = KNOWN_HASH else { panic!("another algorithm") };
+        assert_eq!(PasswordHash::new(KNOWN_PASSWORD, cost, salt), PasswordHash(KNOWN_HASH));
+        let known = PasswordHash::of_first_user(KNOWN_PASSWORD, cost, [1; 16]);
+        assert_eq!(known, PasswordHash(KNOWN_HASH));
+        assert!(known.verify(b"guest", cost) && !known.verify(b"Guest", cost));
+        for (password, cost) in [(b"guesT", cost), (b"guest", CHEAP)] {
+            let own = PasswordHash::of_first_user(password, cost, [1; 16]);
+            assert_eq!(own, PasswordHash::new(password, cost, [1; 16]));
         }
     }
 

@@ -144,8 +144,7 @@ impl Broker {
     ) -> Result<Position, Refusal> {
         let name = check_name("user's name", name)?;
         let (tags, password) = (check_tags(tags)?, self.stored(credential)?);
-        let writer = self.write();
-        Ok(self.store_user(&writer, User { name, tags, password }))
+        Ok(self.store_user(&self.write(), User { name, tags, password }))
     }
 
     fn store_user(&self, writer: &MutexGuard<'_, ()>, user: User) -> Position {
@@ -163,7 +162,13 @@ impl Broker {
         password: &str,
         vhost: &str,
     ) -> Result<Position, Refusal> {
-        self.put_user(name, Credential::Password(password), &[ADMINISTRATOR])?;
+        let tags = check_tags(&[ADMINISTRATOR])?;
+        let stored = match password {
+            "" => return Err(Refusal::precondition("the password is empty")),
+            _ => PasswordHash::of_first_user(password.as_bytes(), self.cost(), self.tokens.bits()),
+        };
+        let user = User { name: check_name("user's name", name)?, tags, password: stored };
+        self.store_user(&self.write(), user);
         self.set_permissions(name, vhost, Permissions::all())
     }
 

@@ -3,6 +3,8 @@
 //! Invariant: settings are derived, never stored, so that a replay of the definitions gives the
 //! same ones again.
 
+use std::sync::{Arc, LazyLock};
+
 use crate::ids::Name;
 
 /// What to do with a message for which a length limit leaves no room (RabbitMQ: Queue Length
@@ -111,4 +113,12 @@ pub struct QueueSettings {
     pub message_group_header: Option<Name>,
     /// Deduplication of what is published.
     pub deduplication: Option<Deduplication>,
+}
+
+impl QueueSettings {
+    /// These in an [`Arc`]; one for all queues that have nothing set, which most have not.
+    pub(crate) fn shared(self) -> Arc<Self> {
+        static NOTHING_SET: LazyLock<Arc<QueueSettings>> = LazyLock::new(Arc::default);
+        if self == **NOTHING_SET { Arc::clone(&NOTHING_SET) } else { Arc::new(self) }
+    }
 }

@@ -127,7 +127,7 @@ pub struct Counts {
 impl QueueHandle {
     pub(crate) fn new(spec: QueueSpec) -> Self {
         let durable = spec.durable && spec.owner.is_none();
-        let settings = Arc::new(spec.settings());
+        let settings = spec.settings().shared();
         let state = Queue {
             messages: Messages::new(spec.id, durable, settings.max_priority),
             consumers: Consumers::new(settings.single_active_consumer),

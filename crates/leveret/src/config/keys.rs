@@ -596,7 +596,8 @@ keys! {
 
     /// When the process, or its messages, take more than this, publishers are blocked: a share of
     /// the machine's (or the container's) memory, or bytes (RabbitMQ: `vm_memory_high_watermark`).
-    /// A quarter above, nobody gets new definitions, or many channels or consumers.
+    /// A quarter above, nobody gets new definitions, or many channels or consumers. 0 blocks all
+    /// publishers at once.
     memory_high_watermark: Watermark = "memory.high_watermark", default "0.6",
         range range(Unit::Bytes, 16_777_216, 1 << 50),
         aliases &["RABBITMQ_VM_MEMORY_HIGH_WATERMARK"];

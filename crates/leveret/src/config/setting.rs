@@ -383,7 +383,7 @@ impl Setting for UserNames {
 /// How much memory may be used before publishers are blocked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Watermark {
-    /// A share of the machine's or container's memory, above 0 and up to 1.
+    /// A share of the machine's or container's memory, from 0 up to 1.
     Share(f64),
     /// Bytes.
     Bytes(u64),
@@ -399,7 +399,7 @@ impl Watermark {
     }
 
     fn share(share: f64) -> Option<Self> {
-        (share > 0.0 && share <= 1.0).then_some(Watermark::Share(share))
+        (0.0..=1.0).contains(&share).then_some(Watermark::Share(share))
     }
 }
 
@@ -407,6 +407,7 @@ impl Setting for Watermark {
     fn parse(key: &Key, raw: &Raw) -> Option<Self> {
         let share = match raw {
             Raw::Float(share) => Some(*share),
+            Raw::Integer(0) => Some(0.0),
             Raw::Integer(1) => Some(1.0),
             Raw::Untyped(text) => text.trim().parse().ok(),
             _ => None,
@@ -417,7 +418,7 @@ impl Setting for Watermark {
         }
     }
     fn expected(key: &Key) -> String {
-        format!("a share above 0 and up to 1.0, or {}", key.range.expected())
+        format!("a share from 0 to 1.0, or {}", key.range.expected())
     }
     fn placeholder(_: &Key) -> &'static str {
         "SHARE|BYTES"

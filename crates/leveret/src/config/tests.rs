@@ -87,6 +87,10 @@ fn units_are_understood() {
     assert_eq!(config.handshake_timeout.as_millis(), 5_000);
     assert_eq!(config.login_failure_delay.as_millis(), 250);
     assert_eq!(config.memory_high_watermark, Watermark::Bytes(1 << 30));
+    for none in ["0", "0.0"] {
+        let config = config_of(&format!("memory.high_watermark = {none}"));
+        assert_eq!(config.memory_high_watermark, Watermark::Share(0.0));
+    }
     assert_eq!(config.frame_max, 0x4000);
     for wrong in ["heartbeat = '1GiB'", "heartbeat = -1", "heartbeat = '1500ms'", "product = 5"] {
         assert_eq!(parse_file(wrong).1.len(), 1, "{wrong}");

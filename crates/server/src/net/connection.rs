@@ -41,7 +41,7 @@ thread_local! {
 }
 
 /// What a connection's bytes go through.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// What it has taken may still be here, until it is flushed.
     const BUFFERS: bool;
 }
@@ -72,7 +72,10 @@ struct Driver<S> {
 }
 
 /// Serves one connection until it ends; whatever it held is released before this returns.
-pub(crate) async fn serve<S>(stream: S, session: Session)
+///
+/// No `async fn`: the arguments of one take their place in its future twice, as they came and as
+/// they are used, and this future is most of the memory of a connection.
+pub(crate) fn serve<S>(stream: S, session: Session) -> impl Future<Output = ()> + Send
 where
     S: Transport,
 {
@@ -88,17 +91,19 @@ where
         sleep_at: None,
         read_bytes: 0,
     };
-    let mut sleep = pin!(sleep_until(Instant::now()));
-    let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
-    if let Err(error) = end {
-        tracing::debug!(%error, "connection lost");
-    }
-    driver.session.release_all();
-    // Close in good order, as far as the peer lets us.
-    let shutdown = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx));
-    let _ = timeout(LINGER, shutdown).await;
-    if !driver.read_closed {
-        let _ = timeout(LINGER, poll_fn(|cx| poll_end(&mut driver.stream, cx))).await;
+    async move {
+        let mut sleep = pin!(sleep_until(Instant::now()));
+        let end = poll_fn(|cx| driver.poll(cx, sleep.as_mut())).await;
+        if let Err(error) = end {
+            tracing::debug!(%error, "connection lost");
+        }
+        driver.session.release_all();
+        // Close in good order, as far as the peer lets us.
+        let shutdown = poll_fn(|cx| Pin::new(&mut driver.stream).poll_shutdown(cx));
+        let _ = timeout(LINGER, shutdown).await;
+        if !driver.read_closed {
+            let _ = timeout(LINGER, poll_fn(|cx| poll_end(&mut driver.stream, cx))).await;
+        }
     }
 }
 

@@ -18,7 +18,6 @@ final class BlockedFlows {
     private static final String ALARM = System.getenv("ALARM");
     private static final int BLOCKED_MS = 1_000; // how soon a publisher learns that it is blocked
     private static final int HEARTBEAT_S = 1;
-    private static final int BALLAST_MIB = 32; // more than the watermark of the alarm
 
     /** Only where the broker is one whose alarm we can raise. */
     static final List<Main.Named> ALL = ALARM == null ? List.of() : List.of(
@@ -49,10 +48,6 @@ final class BlockedFlows {
                 reason -> notices.add("blocked: " + reason), () -> notices.add("unblocked"));
         Channel channel = flow.channel(connection);
         String queue = flow.queue(channel, "queue");
-        String ballast = flow.queue(channel, "ballast");
-        for (int mib = 0; mib < BALLAST_MIB; mib++) {
-            Message.publish(channel, "", ballast, Message.PLAIN, new byte[1 << 20]);
-        }
         List<String> sent = new ArrayList<>();
         send(channel, queue, sent);
         channel.waitForConfirmsOrDie(WAIT_MS);
