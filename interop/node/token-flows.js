@@ -69,7 +69,7 @@ export const tokenFlows = KEY ? {
       `the close: ${reason.message}`);
     await sleep(500);
     await flow.queue(await renewed.createChannel(), 'renewed');
-    const other = once(renewed, 'close');
+    const other = once(renewed, 'error');
     renewed.updateSecret(Buffer.from(token(60, { user: 'fox' })), 'another user').catch(() => {});
     const [refusal] = await within(other, "the other user's token was taken");
     equal(refusal.code, 530, 'the reply code');

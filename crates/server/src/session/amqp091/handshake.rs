@@ -220,7 +220,7 @@ impl Session {
                 self.link.who.user = user.name.clone();
             }
             Ok(Identity::Bearer(bearer)) => self.link.become_bearer(&bearer),
-            Err(refused @ Refused::TooManyFailures) if login.can_read_refusal => {
+            Err(refused @ (Refused::TooManyFailures | Refused::Busy)) if login.can_read_refusal => {
                 return self.refuse_late(login, refused.reason());
             }
             Err(refused) => return self.refuse_login(&login, refused.reason()),
@@ -255,7 +255,7 @@ impl Session {
         self.send_refusal(mechanism);
     }
 
-    /// Who has failed too often is told late, so that each further try takes a while: a storm of
+    /// Who has failed too often, or comes in a crowd, is told late, so that each further try takes a while: a storm of
     /// them is as slow as the attacker has connections.
     fn refuse_late(&mut self, login: Box<Login>, reason: &str) {
         audit::login_failed(&login.user, self.link.peer.ip(), login.mechanism.name(), reason);
