@@ -2,6 +2,7 @@
 JSON say what the attack did to them, to the broker's memory, and to the attacker."""
 
 import argparse
+import collections
 import json
 import multiprocessing
 import os
@@ -98,6 +99,41 @@ class Good:
         return found
 
 
+# What an attack costs the machine itself ----------------------------------------------------------
+
+def accept_all(listener, patience):
+    """Accepts, says nothing, and closes each connection after `patience` seconds."""
+    os.nice(15)
+    held = collections.deque()
+    listener.settimeout(0.05)
+    while True:
+        try:
+            held.append((time.monotonic() + patience, listener.accept()[0]))
+        except TimeoutError:
+            pass
+        while held and held[0][0] <= time.monotonic():
+            held.popleft()[1].close()
+
+
+class Nobody:
+    """Stands where the broker would, for an attack whose own cost is to be known."""
+
+    def __init__(self, patience):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.port = listener.getsockname()[1]
+        self.process = multiprocessing.Process(
+            target=accept_all, args=(listener, patience), daemon=True)
+        self.process.start()
+        listener.close()
+
+    def memory(self):
+        return 0.0
+
+    def stop(self):
+        self.process.kill()
+        self.process.join()
+
+
 # Attacks: each gives what became of it, and whether that is as it must be --------------------------
 
 def half_open(broker, options):
@@ -138,8 +174,10 @@ def half_open(broker, options):
 
 
 def login_storm(broker, options):
-    """Wrong passwords, as fast as the broker takes them, on 200 connections at a time."""
-    end, selector = time.monotonic() + options.seconds, selectors.DefaultSelector()
+    """Wrong passwords, as fast as the broker takes them (or `pace` a second), on 200 connections at a
+    time."""
+    start, selector = time.monotonic(), selectors.DefaultSelector()
+    end = start + options.seconds
     tries = refused = admitted = 0
 
     def begin():
@@ -153,6 +191,8 @@ def login_storm(broker, options):
     def finish(one):
         selector.unregister(one)
         one.close()
+        if options.pace:
+            time.sleep(max(start + tries / options.pace - time.monotonic(), 0))
         if time.monotonic() < end:
             begin()
 
@@ -301,6 +341,8 @@ ATTACKS = [("half-open", half_open, 2), ("login-storm", login_storm, 3),
 # what the broker is started with
 FLAGS = {"vulnerabilities": REPLAY_FLAGS,
          "guess-users": ["--login-failure-delay=0", "--login-backoff-max=0"]}
+# what is also done to nobody, while good clients are timed: how long nobody waits to close
+ALONE = {"half-open": HANDSHAKE_SECONDS, "login-storm": 0}
 # what is done before good clients are timed
 BEFORE = {"stuck-consumer": fill}
 
@@ -324,6 +366,19 @@ def apart(attack, broker, options):
     return found
 
 
+def machine_share(name, attack, found, broker, options):
+    """How good clients fare beside an attack that does the same to nobody, as often."""
+    nobody = Nobody(ALONE[name])
+    try:
+        good = Good(broker, options.good, options.seconds + options.longer)
+        options.pace = found.get("tries", 0) / options.seconds
+        apart(attack, nobody, options)
+        return good.result()
+    finally:
+        options.pace = 0
+        nobody.stop()
+
+
 def run_one(name, attack, factor, options):
     flags = [f"--half-received-max={options.half_received_mib}MiB", *FLAGS.get(name, []),
              *options.flag]
@@ -336,6 +391,9 @@ def run_one(name, attack, factor, options):
         good = Good(broker, options.good, options.seconds + options.longer) if factor else None
         found = apart(attack, broker, options)
         during = good.result() if good else baseline
+        alone = None
+        if options.machine and name in ALONE:
+            alone = machine_share(name, attack, found, broker, options)
     finally:
         ran = broker.runs()
         stopped = broker.stop()
@@ -344,7 +402,7 @@ def run_one(name, attack, factor, options):
     verdict = found["good"] and ran and stopped and not during["lost_connections"]
     slowed = bool(factor) and during["p99"] > bound
     return {"attack": name, "passed": verdict and (not slowed or options.ignore_latency),
-            "slowed": slowed, "baseline": baseline, "during": during,
+            "slowed": slowed, "baseline": baseline, "during": during, "machine": alone,
             "memory_before_mib": round(before, 1), "found": found}
 
 
@@ -355,9 +413,11 @@ def arguments():
     parser.add_argument("--json", help="where to write the results")
     parser.add_argument("--flag", action="append", default=[], help="for the broker")
     parser.add_argument("--floor-ms", type=float, default=10, help="a p99 that is never too slow")
+    parser.add_argument("--machine", action="store_true", help="also do half-open and login-storm to"
+                        " a listener that does nothing: what they cost without a broker's work")
     parser.add_argument("--ignore-latency", action="store_true", help="report it, and judge the rest")
     options = parser.parse_args()
-    few = options.short
+    few, options.pace = options.short, 0
     for name, small, large in [
             ("half_open", 500, 10_000), ("ready", 40_000, 1_000_000), ("stuck", 1, 1),
             ("channels", 100, 2047), ("consumers", 20, 100), ("stalled", 100, 1_000),
@@ -375,8 +435,10 @@ def main():
         result = run_one(name, attack, factor, options)
         results.append(result)
         found = {key: one for key, one in result["found"].items() if key not in ("good", "answers")}
+        alone = result["machine"]
+        alone = f" ({alone['p99']} without a broker's work)" if alone else ""
         print(f"{'ok  ' if result['passed'] else 'FAIL'} {name:16} good p99 "
-              f"{result['baseline']['p99']:8} -> {result['during']['p99']:8} ms, max "
+              f"{result['baseline']['p99']:8} -> {result['during']['p99']:8} ms{alone}, max "
               f"{result['during']['max']:8} ms; {json.dumps(found)}", flush=True)
     if options.json:
         with open(options.json, "w") as file:

@@ -5,5 +5,5 @@ import "slices"
 
 func main() {
 	run(slices.Concat(deliveryFlows, routingFlows, reliabilityFlows, tlsFlows(), accessFlows(),
-		blockedFlows()))
+		tokenFlows(), blockedFlows()))
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -23,6 +24,7 @@ func tlsFlows() []namedFlow {
 		{"verified_server", verifiedServer},
 		{"external", external},
 		{"strangers", strangers},
+		{"close_behind_publishes", closeBehindPublishes},
 	}
 }
 
@@ -77,4 +79,17 @@ func strangers(*flow) {
 	check(err != nil, "a server of another authority was not refused")
 	_, err = dialTLS("ca.pem", "other-client", nil)
 	check(err != nil, "a client of another authority was not refused")
+}
+
+// A close right behind 10,000 publishes overtakes none of them, and is answered.
+func closeBehindPublishes(f *flow) {
+	connection := get(dialTLS("ca.pem", "", nil))
+	channel, other := get(connection.Channel()), get(f.connect().Channel())
+	queue := f.queue(other, "queue")
+	for number := range 10_000 {
+		body := []byte(strconv.Itoa(number))
+		must(channel.Publish("", queue, false, false, amqp.Publishing{Body: body}))
+	}
+	must(connection.CloseDeadline(time.Now().Add(waitMax)))
+	equal(ready(other, queue), 10_000, "messages")
 }

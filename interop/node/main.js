@@ -7,8 +7,9 @@ import { run } from './harness.js';
 import { reliabilityFlows } from './reliability-flows.js';
 import { routingFlows } from './routing-flows.js';
 import { tlsFlows } from './tls-flows.js';
+import { tokenFlows } from './token-flows.js';
 
 await run({
   ...deliveryFlows, ...routingFlows, ...reliabilityFlows, ...tlsFlows, ...accessFlows,
-  ...blockedFlows,
+  ...tokenFlows, ...blockedFlows,
 });

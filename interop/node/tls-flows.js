@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import amqp from 'amqplib';
 
-import { check, drain, equal, publish } from './harness.js';
+import { check, drain, equal, publish, within } from './harness.js';
 
 const URI = process.env.AMQPS_URL;
 
@@ -47,5 +47,20 @@ export const tlsFlows = URI ? {
       const connection = await connect(stranger).catch(() => null);
       check(connection === null, `${JSON.stringify(stranger)} was not refused`);
     }
+  },
+
+  // A close right behind 10,000 publishes overtakes none of them, and is answered.
+  async close_behind_publishes(flow) {
+    const connection = await connect();
+    const channel = await connection.createChannel();
+    const other = await flow.channel();
+    const queue = await flow.queue(other, 'queue');
+    for (let number = 0; number < 10_000; number += 1) {
+      channel.sendToQueue(queue, Buffer.from(String(number)));
+    }
+    // amqplib itself sends a connection's close before what its channels have not sent yet.
+    await within(channel.close(), "the channel's close was not answered");
+    await within(connection.close(), 'the close was not answered');
+    equal((await other.checkQueue(queue)).messageCount, 10_000, 'messages');
   },
 } : {};

@@ -57,4 +57,16 @@ def strangers(flow):
         check(False, f"{case} was not refused")
 
 
-FLOWS = [verified_server, external, strangers] if URI else []
+def close_behind_publishes(flow):
+    """A close right behind 10,000 publishes overtakes none of them, and is answered."""
+    channel = connect().channel()
+    queue = flow.queue(flow.channel(), "queue")
+    for number in range(10_000):
+        channel.basic_publish("", queue, b"%d" % number)
+    channel.connection.close()
+    check(channel.connection.is_closed, "the close was not answered")
+    other = flow.channel()
+    equal(other.queue_declare(queue, passive=True).method.message_count, 10_000, "messages")
+
+
+FLOWS = [verified_server, external, strangers, close_behind_publishes] if URI else []

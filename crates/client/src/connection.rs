@@ -1,15 +1,17 @@
 //! A connection: opening it, asking and waiting, and taking what comes unasked.
 
 use std::io::{ErrorKind, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leveret_wire::amqp091::PROTOCOL_HEADER;
 use leveret_wire::amqp091::method::Method;
 use leveret_wire::amqp091::table::{FieldTable, Table};
+use rustls::ClientConfig;
 
 use super::received::{Received, Reply};
 use super::split::{Receiver, Sender};
+use super::wire_stream::WireStream;
 use super::{Error, Inbox, Incoming, Uri};
 
 /// When the out-buffer reaches this size it is written without a flush.
@@ -26,6 +28,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Shown by the management interface.
     pub name: String,
+    /// Whom to trust, and as whom to show up, for `amqps`.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Default for Options {
@@ -35,6 +39,7 @@ impl Default for Options {
             receive_bytes: 64 << 10,
             timeout: Duration::from_secs(30),
             name: "leveret-client".to_owned(),
+            tls: None,
         }
     }
 }
@@ -46,7 +51,7 @@ pub struct Channel(pub u16);
 /// A connection to a server, for use by one thread.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: WireStream,
     inbox: Inbox,
     pub(crate) received: Received,
     pub(crate) out: Vec<u8>,
@@ -65,9 +70,7 @@ impl Connection {
 
     /// Connects, logs in with PLAIN and opens the virtual host.
     pub fn connect_with(uri: &Uri, options: &Options) -> Result<Connection, Error> {
-        let stream = dial(uri, options.timeout)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(options.timeout))?;
+        let stream = WireStream::dial(uri, options.timeout, options.tls.as_ref())?;
         let mut connection = Connection {
             stream,
             inbox: Inbox::new(options.receive_bytes),
@@ -210,7 +213,7 @@ impl Connection {
         if left.is_zero() {
             return Ok(false);
         }
-        self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        self.stream.set_read_timeout(left.max(Duration::from_millis(1)))?;
         match self.inbox.fill(&mut self.stream) {
             Ok(0) => return Err(Error::Disconnected),
             Ok(_) => {}
@@ -238,6 +241,7 @@ impl Connection {
     pub fn flush(&mut self) -> Result<(), Error> {
         if !self.out.is_empty() {
             self.stream.write_all(&self.out)?;
+            self.stream.flush()?;
             self.out.clear();
         }
         Ok(())
@@ -265,30 +269,20 @@ impl Connection {
     }
 
     /// Takes the connection apart for two threads that deal with frames themselves. What has been
-    /// received and not been taken is lost, but for bytes not yet decoded.
+    /// received and not been taken is lost, but for bytes not yet decoded. Not over TLS.
     pub fn split(mut self) -> Result<(Sender, Receiver), Error> {
         self.flush()?;
-        self.stream.set_read_timeout(None)?;
-        self.stream.set_write_timeout(None)?;
-        let writing = self.stream.try_clone()?;
-        Ok((Sender::new(writing), Receiver::new(self.stream, self.inbox)))
+        let socket = self.stream.into_plain()?;
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(None)?;
+        let writing = socket.try_clone()?;
+        Ok((Sender::new(writing), Receiver::new(socket, self.inbox)))
     }
 }
 
 /// The error for a reply that was not `expected`.
 pub(crate) fn unexpected<T>(expected: &'static str, reply: &Reply) -> Result<T, Error> {
     Err(Error::Unexpected { expected, got: reply.method()?.name() })
-}
-
-fn dial(uri: &Uri, timeout: Duration) -> Result<TcpStream, Error> {
-    let mut failure = Error::Disconnected;
-    for address in (uri.host.as_str(), uri.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error.into(),
-        }
-    }
-    Err(failure)
 }
 
 fn client_properties(name: &str) -> FieldTable {

@@ -72,6 +72,12 @@ pub enum Error {
     /// Something did not come in time.
     #[error("timed out waiting for {0}")]
     Timeout(&'static str),
+    /// `amqps` without settings for TLS.
+    #[error("there are no settings for TLS")]
+    NoTls,
+    /// Something that cannot be done over TLS.
+    #[error("this cannot be done over TLS; use amqp://")]
+    NotOverTls,
     /// More channels than the connection may have.
     #[error("no channel number is free")]
     NoChannel,

@@ -1,12 +1,16 @@
-//! AMQP URIs: `amqp://user:password@host:port/vhost`, percent-encoded, as RabbitMQ defines them.
+//! AMQP URIs: `amqp://user:password@host:port/vhost`, percent-encoded, as RabbitMQ defines them;
+//! `amqps://` over TLS.
 
 use std::str::FromStr;
+
+const PORT: u16 = 5672;
+const TLS_PORT: u16 = 5671;
 
 /// Why a text is not an AMQP URI.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UriError {
-    /// Neither `amqp://` nor a scheme that we know.
-    #[error("`{0}` does not start with amqp://")]
+    /// Neither `amqp://` nor `amqps://`.
+    #[error("`{0}` does not start with amqp:// or amqps://")]
     Scheme(String),
     /// The port is no number below 65536.
     #[error("`{0}` is no port")]
@@ -21,8 +25,10 @@ pub enum UriError {
 pub struct Uri {
     /// Host name or address; of an IPv6 address without brackets.
     pub host: String,
-    /// TCP port; 5672 if not given.
+    /// TCP port; 5672 if not given, 5671 over TLS.
     pub port: u16,
+    /// Over TLS.
+    pub tls: bool,
     /// User name; `guest` if not given.
     pub user: String,
     /// Password; `guest` if not given.
@@ -35,7 +41,8 @@ impl Default for Uri {
     fn default() -> Uri {
         Uri {
             host: "127.0.0.1".to_owned(),
-            port: 5672,
+            port: PORT,
+            tls: false,
             user: "guest".to_owned(),
             password: "guest".to_owned(),
             vhost: "/".to_owned(),
@@ -47,9 +54,14 @@ impl FromStr for Uri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Uri, UriError> {
-        let rest = text.strip_prefix("amqp://").ok_or_else(|| UriError::Scheme(text.to_owned()))?;
+        let (rest, port, tls) = match (text.strip_prefix("amqp://"), text.strip_prefix("amqps://"))
+        {
+            (Some(rest), _) => (rest, PORT, false),
+            (None, Some(rest)) => (rest, TLS_PORT, true),
+            (None, None) => return Err(UriError::Scheme(text.to_owned())),
+        };
         let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
-        let mut uri = Uri::default();
+        let mut uri = Uri { port, tls, ..Uri::default() };
         let authority = match rest.split_once('/') {
             Some((authority, "")) => authority,
             Some((authority, vhost)) => {
@@ -115,6 +127,15 @@ mod tests {
         assert_eq!("amqp://h/?heartbeat=5".parse::<Uri>().unwrap().vhost, "/");
         let uri: Uri = "amqp://b.example:1234".parse().unwrap();
         assert_eq!((uri.host.as_str(), uri.port, uri.vhost.as_str()), ("b.example", 1234, "/"));
+    }
+
+    #[test]
+    fn tls_has_a_port_of_its_own() {
+        let uri: Uri = "amqps://h".parse().unwrap();
+        assert_eq!((uri.tls, uri.port), (true, 5671));
+        let uri: Uri = "amqps://h:5/v".parse().unwrap();
+        assert_eq!((uri.tls, uri.port, uri.vhost.as_str()), (true, 5, "v"));
+        assert!(!"amqp://amqps://".parse::<Uri>().is_ok_and(|uri| uri.tls));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use leveret_server::{
-    AnonymousLogin, CertLoginFrom, EntryLimits, OAuthOptions, Options, Server, StoreOptions,
-    TelemetryOptions, TlsOptions,
+    AnonymousLogin, CertLoginFrom, EntryLimits, HttpsOptions, OAuthOptions, Options, Server,
+    StoreOptions, TelemetryOptions, TlsOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -166,11 +166,16 @@ fn announce(server: &Server, started: Instant) {
     for address in server.amqps_addresses() {
         line.push_str(&format!(" amqps={address}"));
     }
-    if let Some(address) = server.management_address() {
-        line.push_str(&format!(" management={address}"));
-    }
-    if let Some(address) = server.metrics_address() {
-        line.push_str(&format!(" metrics={address}"));
+    let http = [
+        ("management", server.management_address()),
+        ("management_tls", server.management_tls_address()),
+        ("metrics", server.metrics_address()),
+        ("metrics_tls", server.metrics_tls_address()),
+    ];
+    for (name, address) in http {
+        if let Some(address) = address {
+            line.push_str(&format!(" {name}={address}"));
+        }
     }
     let start_ms = started.elapsed().as_millis();
     // A standard output that is closed is no reason not to serve.
@@ -218,6 +223,7 @@ fn shown(config: &Config) -> serde_json::Value {
 /// What TLS is told by the configuration.
 fn tls_options(config: &Config) -> TlsOptions {
     TlsOptions {
+        section: "ssl_options",
         certificates: config.ssl_certfile.clone(),
         key: config.ssl_keyfile.clone(),
         authorities: config.ssl_cacertfile.clone(),
@@ -234,6 +240,46 @@ fn tls_options(config: &Config) -> TlsOptions {
             ),
         },
         handshake_timeout: config.ssl_handshake_timeout,
+    }
+}
+
+/// What TLS is told for the management interface.
+fn management_tls(config: &Config) -> HttpsOptions {
+    let own = TlsOptions {
+        section: "management.ssl",
+        certificates: config.management_ssl_certfile.clone(),
+        key: config.management_ssl_keyfile.clone(),
+        authorities: config.management_ssl_cacertfile.clone(),
+        verify_peer: config.management_ssl_verify == PeerVerify::Peer,
+        require_peer: config.management_ssl_fail_if_no_peer_cert,
+        ..tls_options(config)
+    };
+    let (ip, port) = (config.management_ssl_ip, config.management_ssl_port);
+    HttpsOptions { ip, port, tls: completed(own, config) }
+}
+
+/// The same for metrics.
+fn metrics_tls(config: &Config) -> HttpsOptions {
+    let own = TlsOptions {
+        section: "prometheus.ssl",
+        certificates: config.metrics_ssl_certfile.clone(),
+        key: config.metrics_ssl_keyfile.clone(),
+        authorities: config.metrics_ssl_cacertfile.clone(),
+        verify_peer: config.metrics_ssl_verify == PeerVerify::Peer,
+        require_peer: config.metrics_ssl_fail_if_no_peer_cert,
+        ..tls_options(config)
+    };
+    let (ip, port) = (config.metrics_ssl_ip, config.metrics_ssl_port);
+    HttpsOptions { ip, port, tls: completed(own, config) }
+}
+
+/// The certificates of AMQP where there are none of its own.
+fn completed(own: TlsOptions, config: &Config) -> TlsOptions {
+    let amqp = tls_options(config);
+    let authorities = own.authorities.clone().or(amqp.authorities);
+    match own.certificates {
+        Some(_) => TlsOptions { authorities, by_name: None, ..own },
+        None => TlsOptions { authorities, certificates: amqp.certificates, key: amqp.key, ..own },
     }
 }
 
@@ -290,12 +336,16 @@ fn options(config: &Config, log: &Log) -> Options {
         anonymous_login: anonymous_login(&config),
         oauth: oauth_options(&config),
         telemetry: telemetry_options(&config),
+        management_tls: management_tls(&config),
+        metrics_tls: metrics_tls(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,
         management_port: config.management_port,
         metrics_ip: config.metrics_ip,
         metrics_port: config.metrics_port,
+        management_proxy: config.proxy_protocol && config.management_proxy_protocol,
+        strict_transport: config.management_hsts,
         shown,
         log_ring: log.ring(),
         amqps_listen: config.amqps_listen,
@@ -352,11 +402,12 @@ fn advise(error: std::io::Error, config: &Config) -> anyhow::Error {
     };
     let text = error.to_string();
     let tls = config.amqps_listen.iter().any(|tls| text.contains(&format!("listen on {tls}: ")));
-    let flag = match tls {
-        _ if text.contains("management.tcp.port") => "--management-tcp-port PORT",
-        _ if text.contains("prometheus.tcp.port") => "--prometheus-tcp-port PORT",
-        true => "--amqps-listen ADDR:PORT",
-        false => "--amqp-listen ADDR:PORT",
+    let ports = ["management.tcp", "management.ssl", "prometheus.tcp", "prometheus.ssl"];
+    let of_http = ports.into_iter().find(|key| text.contains(&format!("({key}.port)")));
+    let flag = match (of_http, tls) {
+        (Some(key), _) => format!("--{}-port PORT", key.replace('.', "-")),
+        (None, true) => "--amqps-listen ADDR:PORT".to_owned(),
+        (None, false) => "--amqp-listen ADDR:PORT".to_owned(),
     };
     anyhow!("{text}; {advice} with {flag} (port 0 takes a free one)")
 }

@@ -1,7 +1,9 @@
-//! Who asks: by name and password (HTTP Basic), or by the cookie of a session of the web pages.
+//! Who asks: by name and password (HTTP Basic), by a token (Bearer), or by the cookie of a session
+//! of the web pages.
 //!
 //! Invariant: a request with a cookie counts only with a header that no other site can send, and a
-//! session ends when its user is gone or has another password. No password is kept.
+//! session ends when its user is gone or has another password, or when its token ends. Neither
+//! password nor token is kept.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,12 +13,13 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap, WWW_AUTHENTICATE};
+use leveret_broker::auth::Scopes;
 use leveret_broker::definitions::{ADMINISTRATOR, User};
 use leveret_broker::ids::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::answer::Answer;
-use crate::node::Node;
+use crate::node::{Login, Node};
 
 /// The header that a page must send with its cookie.
 const PAGE_HEADER: &str = "x-leveret-ui";
@@ -46,10 +49,16 @@ pub(crate) enum Level {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: Arc<User>,
+    /// What a token grants, which stands for the user's permissions.
+    pub(crate) scopes: Option<Arc<Scopes>>,
     pub(crate) from: IpAddr,
 }
 
 impl Caller {
+    pub(crate) fn new(login: Login, from: IpAddr) -> Self {
+        Self { user: login.user, scopes: login.token.map(|token| token.scopes), from }
+    }
+
     fn has_any(&self, tags: &[&str]) -> bool {
         tags.iter().any(|tag| self.user.has_tag(tag))
     }
@@ -84,8 +93,24 @@ impl Caller {
 type Key = [u8; 32];
 
 struct Session {
-    user: Arc<User>,
+    login: Login,
     used_at: Timestamp,
+}
+
+impl Session {
+    /// Who it is of by now; nobody if it has ended.
+    fn current(&self, node: &dyn Node, now: Timestamp) -> Option<Login> {
+        if self.used_at.after(IDLE_MS) <= now {
+            return None;
+        }
+        let login = &self.login;
+        if let Some(token) = &login.token {
+            return (now < token.expires_at).then(|| login.clone());
+        }
+        let user = node.broker().user(&login.user.name).ok();
+        let user = user.filter(|user| user.password == login.user.password)?;
+        Some(Login { user, token: None })
+    }
 }
 
 /// The sessions of the web pages, by a hash of their cookies.
@@ -114,7 +139,7 @@ impl Sessions {
     }
 
     /// Opens a session; its cookie. None if there are too many, or there is no chance to be had.
-    pub(crate) fn open(&self, user: &Arc<User>, now: Timestamp) -> Option<String> {
+    pub(crate) fn open(&self, login: &Login, now: Timestamp) -> Option<String> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).ok()?;
         let token = URL_SAFE_NO_PAD.encode(bits);
@@ -125,7 +150,7 @@ impl Sessions {
         if all.len() >= SESSIONS_MAX {
             return None;
         }
-        all.insert(key(&token), Session { user: Arc::clone(user), used_at: now });
+        all.insert(key(&token), Session { login: login.clone(), used_at: now });
         Some(format!("{COOKIE_NAME}={token}; HttpOnly; SameSite=Strict; Path=/"))
     }
 
@@ -134,22 +159,16 @@ impl Sessions {
         self.all().remove(&key(token));
     }
 
-    fn find(&self, token: &str, node: &dyn Node) -> Option<Arc<User>> {
+    fn find(&self, token: &str, node: &dyn Node) -> Option<Login> {
         let now = node.now();
         let mut all = self.all();
         let session = all.get_mut(&key(token))?;
-        let current = node.broker().user(&session.user.name).ok();
-        let current = current.filter(|user| user.password == session.user.password);
+        let current = session.current(node, now);
         match current {
-            Some(user) if session.used_at.after(IDLE_MS) > now => {
-                session.used_at = now;
-                Some(user)
-            }
-            _ => {
-                all.remove(&key(token));
-                None
-            }
+            Some(_) => session.used_at = now,
+            None => drop(all.remove(&key(token))),
         }
+        current
     }
 }
 
@@ -167,10 +186,8 @@ pub(crate) fn caller(
 ) -> Result<Caller, Answer> {
     let is_page = is_page(headers);
     if let Some(value) = headers.get(AUTHORIZATION) {
-        let user = basic(value.as_bytes())
-            .and_then(|(user, password)| node.log_in(&user, &password, from));
-        return match user {
-            Some(user) => Ok(Caller { user, from }),
+        return match log_in(value.as_bytes(), from, node) {
+            Some(login) => Ok(Caller::new(login, from)),
             None => Err(Answer::error(StatusCode::UNAUTHORIZED, "not_authorized", "Login failed")),
         };
     }
@@ -180,7 +197,7 @@ pub(crate) fn caller(
             Err(Answer::error(StatusCode::FORBIDDEN, "forbidden", reason))
         }
         Some(token) => match sessions.find(token, node) {
-            Some(user) => Ok(Caller { user, from }),
+            Some(login) => Ok(Caller::new(login, from)),
             None => {
                 let reason = "Not logged in";
                 Err(Answer::error(StatusCode::UNAUTHORIZED, "not_authorized", reason))
@@ -194,13 +211,23 @@ pub(crate) fn caller(
     }
 }
 
-/// User and password of a Basic authorization.
-fn basic(value: &[u8]) -> Option<(String, Vec<u8>)> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
+/// Logs in by what stands in the header.
+fn log_in(value: &[u8], from: IpAddr, node: &dyn Node) -> Option<Login> {
+    let at = value.iter().position(|byte| *byte == b' ')?;
+    let (scheme, rest) = (&value[..at], value[at..].trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        return node.log_in_by_token(rest, from);
+    }
+    if !scheme.eq_ignore_ascii_case(b"basic") {
         return None;
     }
-    let decoded = STANDARD.decode(rest.trim_ascii()).ok()?;
+    let (user, password) = basic(rest)?;
+    node.log_in(&user, &password, from)
+}
+
+/// User and password of a Basic authorization.
+fn basic(value: &[u8]) -> Option<(String, Vec<u8>)> {
+    let decoded = STANDARD.decode(value).ok()?;
     let at = decoded.iter().position(|byte| *byte == b':')?;
     let user = String::from_utf8(decoded[..at].to_vec()).ok()?;
     Some((user, decoded[at + 1..].to_vec()))

@@ -5,7 +5,6 @@
 //! [`WORKERS_MAX`] at a time; an answer that promises a change leaves once the change is durable.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use leveret_broker::log::{Position, Wake};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
@@ -28,6 +27,7 @@ use crate::answer::{Answer, Outcome};
 use crate::app::App;
 use crate::assets;
 use crate::auth::{self, Level};
+use crate::doorway::{Arrival, Peer, Port};
 use crate::request::{Call, Query, decode};
 use crate::resources;
 use crate::router::{self, Found};
@@ -49,7 +49,7 @@ pub(crate) trait Responder: Send + Sync + 'static {
     fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
@@ -69,24 +69,27 @@ impl Responder for Gate {
     async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> Response<Full<Bytes>> {
         respond(request, peer, &self).await
     }
 }
 
 /// Accepts until the task is dropped.
-pub(crate) async fn accept(listener: TcpListener, responder: Arc<impl Responder>) {
+pub(crate) async fn accept(port: Port, responder: Arc<impl Responder>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let responder = Arc::clone(&responder);
+        match port.listener.accept().await {
+            Ok((stream, from)) => {
+                let _ = stream.set_nodelay(true);
+                let (passing, responder) = (port.doorway.pass(stream, from), responder.clone());
                 connections.spawn(async move {
-                    serve(stream, peer, responder).await;
+                    if let Some(arrival) = passing.await {
+                        serve(arrival, responder).await;
+                    }
                     drop(permit);
                 });
             }
@@ -98,8 +101,7 @@ pub(crate) async fn accept(listener: TcpListener, responder: Arc<impl Responder>
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, responder: Arc<impl Responder>) {
-    let _ = stream.set_nodelay(true);
+async fn serve(Arrival { stream, peer }: Arrival, responder: Arc<impl Responder>) {
     let service = service_fn(move |request| {
         let responder = Arc::clone(&responder);
         async move { Ok::<_, Infallible>(responder.respond(request, peer).await) }
@@ -111,13 +113,13 @@ async fn serve(stream: TcpStream, peer: SocketAddr, responder: Arc<impl Responde
         .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
-        tracing::debug!(%peer, %error, "HTTP connection lost");
+        tracing::debug!(peer = %peer.address, %error, "HTTP connection lost");
     }
 }
 
 async fn respond(
     request: Request<Incoming>,
-    peer: SocketAddr,
+    peer: Peer,
     gate: &Arc<Gate>,
 ) -> Response<Full<Bytes>> {
     let is_api = request.uri().path() == "/api" || request.uri().path().starts_with("/api/");
@@ -126,7 +128,26 @@ async fn respond(
         true => answer(request, peer, gate).await,
         false => assets::find(request.method(), request.uri().path(), request.headers()),
     };
-    response(answer, is_api, is_head)
+    let mut response = response(answer, is_api, is_head);
+    if peer.is_secure {
+        secure(response.headers_mut(), gate.app.node.strict_transport());
+    }
+    response
+}
+
+/// What an answer says only over TLS: its cookies, and this site, are for TLS alone.
+fn secure(headers: &mut HeaderMap, strict_transport: Option<String>) {
+    let policy = strict_transport.and_then(|policy| HeaderValue::try_from(policy).ok());
+    if let Some(policy) = policy {
+        headers.insert(STRICT_TRANSPORT_SECURITY, policy);
+    }
+    for (name, value) in headers.iter_mut() {
+        if name == SET_COOKIE
+            && let Ok(marked) = HeaderValue::from_bytes(&[value.as_bytes(), b"; Secure"].concat())
+        {
+            *value = marked;
+        }
+    }
 }
 
 fn response(answer: Answer, is_api: bool, is_head: bool) -> Response<Full<Bytes>> {
@@ -164,7 +185,7 @@ fn response(answer: Answer, is_api: bool, is_head: bool) -> Response<Full<Bytes>
     response
 }
 
-async fn answer(request: Request<Incoming>, peer: SocketAddr, gate: &Arc<Gate>) -> Answer {
+async fn answer(request: Request<Incoming>, peer: Peer, gate: &Arc<Gate>) -> Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let found = path.split('/').skip(2).map(|part| decode(part, false)).collect::<Option<Vec<_>>>();
@@ -189,7 +210,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, gate: &Arc<Gate>) 
         let who = who(&app, &head.headers, peer, route.level)?;
         let content_type = head.headers.get(CONTENT_TYPE).and_then(|one| one.to_str().ok());
         let Some(caller) = who else {
-            return resources::open_session(&app, &head.headers, peer, &body);
+            return resources::open_session(&app, &head.headers, peer.address, &body);
         };
         caller.check(route.level)?;
         let content_type = content_type.unwrap_or("");
@@ -211,13 +232,13 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr, gate: &Arc<Gate>) 
 fn who(
     app: &App,
     headers: &HeaderMap,
-    peer: SocketAddr,
+    peer: Peer,
     level: Level,
 ) -> Result<Option<auth::Caller>, Answer> {
     if level == Level::Anybody {
         return Ok(None);
     }
-    auth::caller(headers, peer.ip().to_canonical(), &app.sessions, &*app.node).map(Some)
+    auth::caller(headers, peer.address.ip().to_canonical(), &app.sessions, &*app.node).map(Some)
 }
 
 async fn read(body: Incoming, max: usize) -> Result<Bytes, Answer> {

@@ -10,6 +10,7 @@ mod assets;
 mod auth;
 mod date;
 mod dead_letters;
+pub mod doorway;
 mod http;
 mod list;
 mod metrics;
@@ -22,26 +23,33 @@ mod sampling;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-
 use app::App;
-use http::Gate;
+use doorway::Port;
+use http::{Gate, Responder};
 use metrics::Scrapes;
 use node::Node;
 
-/// Serves the interface on `listener` until the future is dropped.
-pub async fn serve(listener: TcpListener, node: Arc<dyn Node>) {
+/// Serves the interface on all of `ports` until the future is dropped.
+pub async fn serve(ports: Vec<Port>, node: Arc<dyn Node>) {
     let app = Arc::new(App::new(node));
     let gate = Arc::new(Gate::new(Arc::clone(&app)));
     tokio::select! {
-        () = http::accept(listener, gate) => {}
+        () = accept_all(ports, gate) => {}
         () = sampling::sample(app) => {}
     }
 }
 
-/// Serves metrics for Prometheus on `listener` until the future is dropped, to everybody.
-pub async fn serve_metrics(listener: TcpListener, node: Arc<dyn Node>) {
-    http::accept(listener, Arc::new(Scrapes::new(node))).await;
+/// Serves metrics for Prometheus on all of `ports` until the future is dropped, to everybody.
+pub async fn serve_metrics(ports: Vec<Port>, node: Arc<dyn Node>) {
+    accept_all(ports, Arc::new(Scrapes::new(node))).await;
+}
+
+async fn accept_all(ports: Vec<Port>, responder: Arc<impl Responder>) {
+    let mut accepting = tokio::task::JoinSet::new();
+    for port in ports {
+        accepting.spawn(http::accept(port, Arc::clone(&responder)));
+    }
+    while accepting.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

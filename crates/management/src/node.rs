@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use leveret_broker::auth::Scopes;
 use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
 use leveret_broker::histogram::Snapshot;
@@ -161,6 +162,35 @@ pub struct Listener {
     pub tls: bool,
 }
 
+impl Listener {
+    /// The protocol as RabbitMQ names it in lists: `amqp/ssl` and `https` over TLS.
+    pub fn name(&self) -> String {
+        match (self.protocol.strip_prefix("http"), self.tls) {
+            (_, false) => self.protocol.to_owned(),
+            (Some(rest), true) => format!("https{rest}"),
+            (None, true) => format!("{}/ssl", self.protocol),
+        }
+    }
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user; of a token, one that the definitions need not know.
+    pub user: Arc<User>,
+    /// What the token grants, if it was one.
+    pub token: Option<Granted>,
+}
+
+/// What a token grants: it stands for all that definitions say of a user of this name.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// What its bearer may do.
+    pub scopes: Arc<Scopes>,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
 /// What is known of the process and its machine.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -307,11 +337,20 @@ pub trait Node: Send + Sync {
     /// What has come and gone.
     fn churn(&self) -> Churn;
 
-    /// Checks a login; may take as long as a password's hash does. None if it is refused.
-    fn log_in(&self, user: &str, password: &[u8], from: IpAddr) -> Option<Arc<User>>;
+    /// Checks a login; may take as long as a password's hash does. None if it is refused. The
+    /// password may be a token.
+    fn log_in(&self, user: &str, password: &[u8], from: IpAddr) -> Option<Login>;
+
+    /// Checks a login by token; may wait for the keys to be read. None if it is refused.
+    fn log_in_by_token(&self, token: &[u8], from: IpAddr) -> Option<Login>;
 
     /// Notes an administrative act in the audit trail.
     fn audit(&self, who: &str, from: IpAddr, what: &'static str, which: &str);
+
+    /// The value of the header Strict-Transport-Security, for answers over TLS.
+    fn strict_transport(&self) -> Option<String> {
+        None
+    }
 
     /// The configuration that is in force, without secrets.
     fn config(&self) -> Value;

@@ -122,7 +122,8 @@ impl Call<'_> {
 
     /// The caller as the broker knows who asks.
     pub(crate) fn principal(&self, vhost: &str) -> Principal {
-        Principal::new(self.app.connection).in_vhost(&self.caller.user.name, vhost)
+        let who = Principal::new(self.app.connection).in_vhost(&self.caller.user.name, vhost);
+        Principal { scopes: self.caller.scopes.clone(), ..who }
     }
 
     /// The body as a JSON object; none is an empty one.

@@ -13,6 +13,7 @@ pub mod durable;
 mod fatal;
 #[doc(hidden)]
 pub mod hot_path;
+mod http_listeners;
 mod listener_options;
 mod loading;
 mod log_ring;
@@ -46,13 +47,17 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use durable::tools as durable_tools;
 pub use leveret_management::node::LogLine;
 pub use leveret_wire::x509::NameKind;
-pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions, TlsVersion};
+pub use listener_options::{
+    AddressRange, CertLoginFrom, EntryLimits, HttpsOptions, TlsOptions, TlsVersion,
+};
 pub use log_ring::LogRing;
 pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
 pub use options::{AnonymousLogin, AutoPort, Durability, Options, StoreOptions};
 pub use telemetry::TelemetryOptions;
 
 use durable::{OpenedLog, Running, StoreLog};
+use http_listeners::{HttpListeners, Interface, Place};
+use leveret_management::node::Node;
 use management::Administered;
 use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
@@ -72,9 +77,8 @@ pub struct Server {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
-    tls: Option<Arc<TlsContext>>,
-    management: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
+    tls: Contexts,
+    http: Vec<Place>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
     telemetry: Option<Sending>,
@@ -96,17 +100,12 @@ impl Server {
             broker = loaded.map_err(std::io::Error::other)??;
         }
         add_defaults(&broker, &options);
-        let tls = load_tls(&options)?;
         let (listeners, addresses) = listen_on(&options.amqp_listen, &options)?;
         let (tls_listeners, tls_addresses) = listen_on(&options.amqps_listen, &options)?;
-        let http = Http {
-            management: management::listen_for(&options)?,
-            metrics: management::listen_for_metrics(&options)?,
-        };
+        let http_listeners = HttpListeners::open(&options)?;
+        let (tls, http) = (Contexts::load(&options, &http_listeners)?, http_listeners.places());
         let shared = Arc::new(Shared::new(broker, options));
-        if let Some(tls) = &tls {
-            let _ = shared.tls.set(Arc::clone(tls));
-        }
+        let _ = shared.tls.set(tls.all().cloned().collect());
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         tell_of_access(&shared);
@@ -120,26 +119,15 @@ impl Server {
             tasks.push(tokio::spawn(accept(listener, Port::plain(&shared))));
         }
         for listener in tls_listeners {
-            let port = Port { shared: Arc::clone(&shared), tls: tls.clone() };
+            let port = Port { shared: Arc::clone(&shared), tls: tls.amqp.clone() };
             tasks.push(tokio::spawn(accept(listener, port)));
         }
-        if let Some(tls) = tls.clone() {
-            tasks.push(tokio::spawn(async move { tls.watch().await }));
-        }
+        tasks.extend(tls.watch());
+        let amqp = (&addresses[..], &tls_addresses[..]);
+        let node: Arc<dyn Node> = Arc::new(Administered::new(Arc::clone(&shared), amqp, &http));
+        tasks.extend(http_listeners.serve(&shared, &node));
         let running = Mutex::new(Some(running));
-        let (management, metrics) = http.addresses()?;
-        tasks.extend(http.serve(&shared, (&addresses, &tls_addresses))?);
-        Ok(Self {
-            shared,
-            addresses,
-            tls_addresses,
-            tls,
-            management,
-            metrics,
-            tasks,
-            running,
-            telemetry,
-        })
+        Ok(Self { shared, addresses, tls_addresses, tls, http, tasks, running, telemetry })
     }
 
     /// Where AMQP over TLS is served, with the ports that were picked for port 0.
@@ -154,21 +142,34 @@ impl Server {
 
     /// Where the management interface is served, if it is.
     pub fn management_address(&self) -> Option<SocketAddr> {
-        self.management
+        self.http_address(Interface::Management, false)
+    }
+
+    /// Where it is served over TLS, if it is.
+    pub fn management_tls_address(&self) -> Option<SocketAddr> {
+        self.http_address(Interface::Management, true)
     }
 
     /// Where metrics are served, if they are.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics
+        self.http_address(Interface::Metrics, false)
+    }
+
+    /// Where they are served over TLS, if they are.
+    pub fn metrics_tls_address(&self) -> Option<SocketAddr> {
+        self.http_address(Interface::Metrics, true)
+    }
+
+    fn http_address(&self, interface: Interface, is_secure: bool) -> Option<SocketAddr> {
+        let wanted = |place: &&Place| place.interface == interface && place.is_secure == is_secure;
+        self.http.iter().find(wanted).map(|place| place.address)
     }
 
     /// Takes new options; those that connections read at their start hold for new connections.
     ///
     /// Certificates are read again, too; if they are wrong, the old ones stay in force.
     pub fn reload(&self, options: Options) {
-        if let Some(tls) = &self.tls {
-            tls.reload(options.tls.clone());
-        }
+        self.tls.reload(&options);
         let before = self.shared.options.swap(Arc::new(options));
         if before.consumer_timeout != self.shared.options.load().consumer_timeout {
             self.shared.broadcast(&Notice::Timeouts);
@@ -235,48 +236,45 @@ impl Drop for Server {
     }
 }
 
-/// The listeners for what is served by HTTP, where there is something.
-struct Http {
-    management: Option<TcpListener>,
-    metrics: Option<TcpListener>,
+/// The certificates of all listeners that speak TLS.
+struct Contexts {
+    amqp: Option<Arc<TlsContext>>,
+    management: Option<Arc<TlsContext>>,
+    metrics: Option<Arc<TlsContext>>,
 }
 
-impl Http {
-    fn addresses(&self) -> std::io::Result<(Option<SocketAddr>, Option<SocketAddr>)> {
-        let of = |one: &Option<TcpListener>| one.as_ref().map(TcpListener::local_addr).transpose();
-        Ok((of(&self.management)?, of(&self.metrics)?))
+impl Contexts {
+    fn load(options: &Options, http: &HttpListeners) -> std::io::Result<Self> {
+        let amqp = match options.amqps_listen.is_empty() {
+            true => None,
+            false => Some(Arc::new(TlsContext::load_for("AMQP", &options.tls)?)),
+        };
+        let (management, metrics) = (http.tls(Interface::Management), http.tls(Interface::Metrics));
+        Ok(Self { amqp, management, metrics })
     }
 
-    /// Serves all of it.
-    fn serve(
-        self,
-        shared: &Arc<Shared>,
-        amqp: (&[SocketAddr], &[SocketAddr]),
-    ) -> std::io::Result<impl Iterator<Item = JoinHandle<()>>> {
-        let node = Arc::new(Administered::new(Arc::clone(shared), amqp, self.addresses()?));
-        let for_metrics = Arc::clone(&node);
-        let management =
-            self.management.map(|listener| tokio::spawn(leveret_management::serve(listener, node)));
-        let metrics = self
-            .metrics
-            .map(|listener| tokio::spawn(leveret_management::serve_metrics(listener, for_metrics)));
-        Ok(management.into_iter().chain(metrics))
+    fn reload(&self, options: &Options) {
+        let all = [
+            (&self.amqp, &options.tls),
+            (&self.management, &options.management_tls.tls),
+            (&self.metrics, &options.metrics_tls.tls),
+        ];
+        for (context, options) in all {
+            if let Some(context) = context {
+                context.reload(options.clone());
+            }
+        }
     }
-}
 
-/// Reads the certificates if there is a listener for TLS.
-fn load_tls(options: &Options) -> std::io::Result<Option<Arc<TlsContext>>> {
-    if options.amqps_listen.is_empty() {
-        return Ok(None);
+    fn all(&self) -> impl Iterator<Item = &Arc<TlsContext>> {
+        [&self.amqp, &self.management, &self.metrics].into_iter().flatten()
     }
-    let loaded = TlsContext::load(&options.tls);
-    let tls = loaded.map_err(|error| {
-        std::io::Error::other(format!(
-            "cannot use TLS: {error}; see ssl_options.certfile, ssl_options.keyfile and \
-             ssl_options.cacertfile"
-        ))
-    })?;
-    Ok(Some(Arc::new(tls)))
+
+    /// Tasks that look at the files.
+    fn watch(&self) -> impl Iterator<Item = JoinHandle<()>> {
+        let watch = |tls: Arc<TlsContext>| tokio::spawn(async move { tls.watch().await });
+        self.all().cloned().map(watch)
+    }
 }
 
 /// Listens on all `wanted` addresses; the listeners, and where they are.

@@ -2,12 +2,14 @@
 //! many may come in.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use leveret_wire::x509::NameKind;
+
+use crate::options::AutoPort;
 
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum CertLoginFrom {
 /// The settings of TLS.
 #[derive(Debug, Clone)]
 pub struct TlsOptions {
+    /// What the configuration keys of these settings begin with, for errors.
+    pub section: &'static str,
     /// The server's certificate and those between it and the root, in PEM.
     pub certificates: Option<PathBuf>,
     /// The key of that certificate, in PEM.
@@ -55,6 +59,7 @@ pub struct TlsOptions {
 impl Default for TlsOptions {
     fn default() -> Self {
         Self {
+            section: "ssl_options",
             certificates: None,
             key: None,
             authorities: None,
@@ -65,6 +70,24 @@ impl Default for TlsOptions {
             login_from: CertLoginFrom::DistinguishedName,
             handshake_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+/// A listener for HTTP over TLS, beside the plain one.
+#[derive(Debug, Clone)]
+pub struct HttpsOptions {
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: AutoPort,
+    /// Its certificates, and what it asks of clients.
+    pub tls: TlsOptions,
+}
+
+impl Default for HttpsOptions {
+    fn default() -> Self {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { ip, port: AutoPort::None, tls: TlsOptions::default() }
     }
 }
 

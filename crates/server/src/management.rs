@@ -1,36 +1,32 @@
-//! The server as the management interface and metrics see it, and their listeners.
+//! The server as the management interface and metrics see it.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use leveret_broker::auth::Secret;
+use leveret_broker::auth::{PasswordHash, Secret};
 use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
 use leveret_broker::histogram::Snapshot;
 use leveret_broker::ids::{ConnectionId, Name, Timestamp};
 use leveret_broker::message::{FieldTable, Table};
 use leveret_management::node::{
-    Certificate, Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts,
-    Node, Summed, Traffic,
+    Certificate, Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login,
+    MessageCounts, Node, Summed, Traffic,
 };
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use crate::alarms::Alarm;
+use crate::http_listeners::Place;
 use crate::login::{Attempt, Times};
-use crate::net::listener::listen;
 use crate::net::mailbox::Notice;
-use crate::options::{AutoPort, Options};
+use crate::oauth::{self, Fault};
 use crate::shared::Shared;
 use crate::stats::{ChannelStats, ConnectionStats, ConsumerStats};
 use crate::{audit, clock};
 
-/// The ports that tools expect.
-const MANAGEMENT_PORT: u16 = 15_672;
-const METRICS_PORT: u16 = 15_692;
+const TOO_FAR: &str = "this user can only connect via localhost";
 
 /// The server with what only it knows.
 pub(crate) struct Administered {
@@ -40,78 +36,25 @@ pub(crate) struct Administered {
     open_files_max: u64,
 }
 
-/// Something that is served by HTTP.
-struct Wanted {
-    ip: IpAddr,
-    port: AutoPort,
-    usual: u16,
-    what: &'static str,
-    key: &'static str,
-}
-
-/// Listens for the management interface; nowhere if it is off, or if no port was asked for and the
-/// usual one is taken.
-pub(crate) fn listen_for(options: &Options) -> io::Result<Option<TcpListener>> {
-    let wanted = Wanted {
-        ip: options.management_ip,
-        port: options.management_port,
-        usual: MANAGEMENT_PORT,
-        what: "management interface",
-        key: "management.tcp.port",
-    };
-    wanted.listen(options)
-}
-
-/// The same for metrics.
-pub(crate) fn listen_for_metrics(options: &Options) -> io::Result<Option<TcpListener>> {
-    let wanted = Wanted {
-        ip: options.metrics_ip,
-        port: options.metrics_port,
-        usual: METRICS_PORT,
-        what: "metrics",
-        key: "prometheus.tcp.port",
-    };
-    wanted.listen(options)
-}
-
-impl Wanted {
-    fn listen(&self, options: &Options) -> io::Result<Option<TcpListener>> {
-        let Self { ip, usual, what, key, .. } = *self;
-        let (port, asked) = match self.port {
-            AutoPort::None => return Ok(None),
-            AutoPort::Auto => (usual, false),
-            AutoPort::Number(port) => (port, true),
-        };
-        let address = SocketAddr::new(ip, port);
-        match listen(address, options) {
-            Ok(listener) => Ok(Some(listener)),
-            Err(error) if asked => {
-                let text = format!("cannot listen on {address} for the {what} ({key}): {error}");
-                Err(io::Error::new(error.kind(), text))
-            }
-            Err(error) => {
-                tracing::warn!(%address, %error, "no {what}: the usual port is taken");
-                Ok(None)
-            }
-        }
-    }
-}
-
 impl Administered {
     pub(crate) fn new(
         shared: Arc<Shared>,
         (amqp, amqps): (&[SocketAddr], &[SocketAddr]),
-        (management, metrics): (Option<SocketAddr>, Option<SocketAddr>),
+        http: &[Place],
     ) -> Self {
-        let listener = |protocol, address| Listener { protocol, address, tls: false };
-        let mut listeners: Vec<Listener> =
-            amqp.iter().map(|address| listener("amqp", *address)).collect();
-        let tls = |address| Listener { protocol: "amqp", address, tls: true };
-        listeners.extend(amqps.iter().copied().map(tls));
-        listeners.extend(management.map(|address| listener("http", address)));
-        listeners.extend(metrics.map(|address| listener("http/prometheus", address)));
+        let of =
+            |tls| move |address: &SocketAddr| Listener { protocol: "amqp", address: *address, tls };
+        let mut listeners: Vec<Listener> = amqp.iter().map(of(false)).collect();
+        listeners.extend(amqps.iter().map(of(true)));
+        listeners.extend(http.iter().map(Place::shown));
         let (started, open_files_max) = (Instant::now(), open_files_max().unwrap_or(0));
         Self { shared, listeners, started, open_files_max }
+    }
+
+    /// Whoever this user is must be near, if the configuration says so.
+    fn is_too_far(&self, user: &str, from: IpAddr) -> bool {
+        let options = self.shared.options.load();
+        !from.is_loopback() && options.loopback_users.iter().any(|name| **name == *user)
     }
 }
 
@@ -215,7 +158,8 @@ impl Node for Administered {
     }
 
     fn certificates(&self) -> Vec<Certificate> {
-        self.shared.tls.get().map(|tls| tls.certificates()).unwrap_or_default()
+        let contexts = self.shared.tls.get().into_iter().flatten();
+        contexts.flat_map(|tls| tls.certificates()).collect()
     }
 
     fn consumer_timeout_ms(&self) -> u64 {
@@ -267,8 +211,11 @@ impl Node for Administered {
         }
     }
 
-    fn log_in(&self, user: &str, password: &[u8], from: IpAddr) -> Option<Arc<User>> {
+    fn log_in(&self, user: &str, password: &[u8], from: IpAddr) -> Option<Login> {
         let options = self.shared.options.load();
+        if options.oauth.is_some() && oauth::is_token(password) {
+            return self.log_in_by_token(password, from);
+        }
         let attempt = Attempt {
             user: user.to_owned(),
             password: Secret::new(password),
@@ -285,16 +232,45 @@ impl Node for Administered {
                 return None;
             }
         };
-        let only_here = options.loopback_users.iter().any(|name| **name == *found.name);
-        if only_here && !from.is_loopback() {
-            refused("this user can only connect via localhost");
+        if self.is_too_far(&found.name, from) {
+            refused(TOO_FAR);
             return None;
         }
-        Some(found)
+        Some(Login { user: found, token: None })
+    }
+
+    fn log_in_by_token(&self, token: &[u8], from: IpAddr) -> Option<Login> {
+        let options = self.shared.options.load();
+        let refused = |user: &str, reason| audit::login_failed(user, from, "HTTP Bearer", reason);
+        let Some(oauth) = &options.oauth else {
+            refused("", Fault::NotConfigured.reason());
+            return None;
+        };
+        let logins = &self.shared.logins;
+        match logins.check_token_here(Secret::new(token), oauth, clock::now()) {
+            Ok(bearer) if self.is_too_far(&bearer.user, from) => {
+                refused(&bearer.user, TOO_FAR);
+                None
+            }
+            Ok(bearer) => {
+                let (scopes, expires_at) = (Arc::clone(&bearer.scopes), bearer.expires_at);
+                let (name, tags) = (bearer.user.clone(), scopes.tags().to_vec());
+                let user = Arc::new(User { name, tags, password: PasswordHash::NONE });
+                Some(Login { user, token: Some(Granted { scopes, expires_at }) })
+            }
+            Err(error) => {
+                refused("", error.reason());
+                None
+            }
+        }
     }
 
     fn audit(&self, who: &str, from: IpAddr, what: &'static str, which: &str) {
         audit::act(who, Some(from), what, which);
+    }
+
+    fn strict_transport(&self) -> Option<String> {
+        self.shared.options.load().strict_transport.clone()
     }
 
     fn config(&self) -> Value {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use leveret_wire::amqp091::table::DEPTH_MAX;
 use serde_json::Value;
 
-use crate::listener_options::{AddressRange, EntryLimits, TlsOptions};
+use crate::listener_options::{AddressRange, EntryLimits, HttpsOptions, TlsOptions};
 use crate::log_ring::LogRing;
 use crate::oauth::OAuthOptions;
 use crate::telemetry::TelemetryOptions;
@@ -51,6 +51,14 @@ pub struct Options {
     pub metrics_ip: IpAddr,
     /// Their port.
     pub metrics_port: AutoPort,
+    /// Where the management interface is served over TLS.
+    pub management_tls: HttpsOptions,
+    /// Where metrics are served over TLS.
+    pub metrics_tls: HttpsOptions,
+    /// Whether `proxies` tell the addresses of the management interface's clients, too.
+    pub management_proxy: bool,
+    /// What browsers are told of this site over TLS: the header Strict-Transport-Security.
+    pub strict_transport: Option<String>,
     /// The configuration as it is shown to administrators: no secrets.
     pub shown: Value,
     /// The last lines of the log.
@@ -183,6 +191,10 @@ impl Default for Options {
             management_port: AutoPort::None,
             metrics_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             metrics_port: AutoPort::None,
+            management_tls: HttpsOptions::default(),
+            metrics_tls: HttpsOptions::default(),
+            management_proxy: false,
+            strict_transport: None,
             shown: Value::Null,
             log_ring: Arc::default(),
             product: "Leveret".to_owned(),

@@ -49,7 +49,7 @@ pub(crate) struct Shared {
     /// Told when a connection has ended.
     pub(crate) connection_ended: Notify,
     /// TLS of the listeners, if any speaks it.
-    pub(crate) tls: OnceLock<Arc<TlsContext>>,
+    pub(crate) tls: OnceLock<Vec<Arc<TlsContext>>>,
 }
 
 impl Shared {

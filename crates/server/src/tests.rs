@@ -11,6 +11,7 @@ use leveret_wire::amqp091::PROTOCOL_HEADER;
 use super::*;
 
 mod entry;
+mod https;
 mod metrics;
 
 fn of(user: &str) -> Principal {

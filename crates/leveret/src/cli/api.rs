@@ -5,8 +5,6 @@
 
 use std::fmt;
 use std::io::ErrorKind;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -15,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Request, Response};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::table::harmless;
@@ -81,6 +79,45 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// As whom to ask.
+#[derive(Clone)]
+pub(super) enum Credentials {
+    /// A user and its password.
+    Password(String, String),
+    /// A token.
+    Token(String),
+}
+
+impl Credentials {
+    fn header(&self) -> String {
+        match self {
+            Self::Password(user, password) => {
+                format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+            }
+            Self::Token(token) => format!("Bearer {token}"),
+        }
+    }
+
+    /// The user, or words for the token's.
+    fn user(&self) -> &str {
+        match self {
+            Self::Password(user, _) => user,
+            Self::Token(_) => "the token's user",
+        }
+    }
+
+    /// What stands for a password in other protocols.
+    pub(super) fn password(&self) -> &str {
+        match self {
+            Self::Password(_, secret) | Self::Token(secret) => secret,
+        }
+    }
+
+    pub(super) fn is_token(&self) -> bool {
+        matches!(self, Self::Token(_))
+    }
+}
+
 /// Where to ask, and as whom.
 pub(super) struct Client {
     agent: Agent,
@@ -91,12 +128,11 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client for `http://HOST:PORT`; `https` trusts the system's certificates, or those of a
-    /// file.
+    /// A client for `http://HOST:PORT`, or `https` with these settings.
     pub(super) fn new(
         base: &str,
-        (user, password): (&str, &str),
-        ca_file: Option<&Path>,
+        credentials: &Credentials,
+        tls: impl FnOnce() -> anyhow::Result<TlsConfig>,
     ) -> anyhow::Result<Self> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -106,14 +142,13 @@ impl Client {
             .timeout_global(Some(REQUEST_MAX))
             .user_agent(concat!("leveret/", env!("CARGO_PKG_VERSION")));
         if base.starts_with("https:") {
-            config = config.tls_config(tls(ca_file)?);
+            config = config.tls_config(tls()?);
         }
-        let credentials = STANDARD.encode(format!("{user}:{password}"));
         Ok(Self {
             agent: config.build().new_agent(),
             base: base.trim_end_matches('/').to_owned(),
-            authorization: format!("Basic {credentials}"),
-            user: user.to_owned(),
+            authorization: credentials.header(),
+            user: credentials.user().to_owned(),
         })
     }
 
@@ -232,7 +267,7 @@ impl Client {
                 format!(
                     "{base} does not let `{user}` in: the user name or the password is wrong. \
                      Choose with --user; the password comes from LEVERET_PASSWORD or \
-                     --password-stdin, or is asked for"
+                     --password-stdin, or is asked for; a token comes from LEVERET_TOKEN"
                 )
             }
             401 | 403 => format!("`{user}` may not do this at {base}: {reason}"),
@@ -258,30 +293,6 @@ fn read(answer: Response<Body>) -> Result<(u16, String), ureq::Error> {
     Ok((status, body.read_to_string()?))
 }
 
-fn tls(ca_file: Option<&Path>) -> anyhow::Result<TlsConfig> {
-    let certificates = match ca_file {
-        Some(path) => {
-            let shown = || format!("reading the certificates of {}", path.display());
-            let pem = std::fs::read(path).with_context(shown)?;
-            let items: Result<Vec<PemItem<'_>>, _> = parse_pem(&pem).collect();
-            let certificate = |item| match item {
-                PemItem::Certificate(certificate) => Some(certificate),
-                _ => None,
-            };
-            items.with_context(shown)?.into_iter().filter_map(certificate).collect()
-        }
-        None => rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect::<Vec<_>>(),
-    };
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(certificates)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,7 +305,8 @@ mod tests {
 
     #[test]
     fn refusals_say_what_is_missing() {
-        let client = Client::new("http://h:1/", ("me", "secret"), None).unwrap();
+        let credentials = Credentials::Password("me".to_owned(), "secret".to_owned());
+        let client = Client::new("http://h:1/", &credentials, || unreachable!()).unwrap();
         let target = Target::new("queue `q`", &["queues"]);
         let explain = |status, reason: &str| {
             client.explain(&target, status, &serde_json::json!({ "reason": reason }))

@@ -19,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tls;
 
 use clap::{Args, Subcommand};
 

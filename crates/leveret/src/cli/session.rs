@@ -1,18 +1,19 @@
 //! With which broker a verb speaks, as whom, in which vhost, and how it shows what it gets.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, bail};
 use clap::Args;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::api::{Client, Target};
+use super::api::{Client, Credentials, Target};
 use super::secret;
 use super::table::{Column, ListArgs, Rows};
+use super::tls::TlsArgs;
 
 /// Where the management API is unless said otherwise.
 const URL: &str = "http://127.0.0.1:15672";
+/// The same over TLS.
+const TLS_URL: &str = "https://127.0.0.1:15671";
 
 /// The options of every verb that asks a broker.
 #[derive(Args, Clone, Debug)]
@@ -34,13 +35,23 @@ pub struct SessionArgs {
     #[arg(long, global = true, conflicts_with = "password")]
     password_stdin: bool,
 
+    /// A token (JWT) instead of user and password; prefer the variable
+    #[arg(
+        long,
+        env = "LEVERET_TOKEN",
+        hide_env_values = true,
+        global = true,
+        value_name = "JWT",
+        conflicts_with = "password_stdin"
+    )]
+    token: Option<String>,
+
     /// The vhost; lists show all unless one is given, all else is in `/`
     #[arg(short = 'p', long, env = "LEVERET_VHOST", global = true, value_name = "NAME")]
     vhost: Option<String>,
 
-    /// Trust the certificates of this file, for https [default: those of the system]
-    #[arg(long, env = "LEVERET_CA_FILE", global = true, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Print JSON, for programs
     #[arg(long, global = true)]
@@ -76,6 +87,11 @@ impl Address {
         Ok(Self { base: format!("{scheme}://{host}{path}"), credentials })
     }
 
+    /// Whether it is asked over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.base.starts_with("https:")
+    }
+
     /// The host alone.
     pub(super) fn host(&self) -> &str {
         let authority = self.base.split("://").nth(1).unwrap_or_default();
@@ -92,7 +108,27 @@ fn given(option: Option<&String>) -> Option<&str> {
 }
 
 impl SessionArgs {
-    fn credentials(&self, address: &Address) -> anyhow::Result<(String, String)> {
+    fn address(&self) -> anyhow::Result<Address> {
+        let usual = if self.tls.ssl { TLS_URL } else { URL };
+        let address = Address::parse(given(self.url.as_ref()).unwrap_or(usual))?;
+        if self.tls.ssl && !address.is_secure() {
+            bail!("{} is not over TLS: with --ssl the address begins with https", address.base);
+        }
+        Ok(address)
+    }
+
+    fn credentials(&self, address: &Address) -> anyhow::Result<Credentials> {
+        if let Some(token) = given(self.token.as_ref()) {
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                bail!("this is no token: it has characters that no token has");
+            }
+            return Ok(Credentials::Token(token.to_owned()));
+        }
+        let (user, password) = self.user_and_password(address)?;
+        Ok(Credentials::Password(user, password))
+    }
+
+    fn user_and_password(&self, address: &Address) -> anyhow::Result<(String, String)> {
         let in_address = address.credentials.as_ref();
         let user = given(self.user.as_ref());
         let user = user.or(in_address.map(|(user, _)| user.as_str())).unwrap_or("guest");
@@ -121,36 +157,43 @@ pub struct Session {
     pub(super) client: Client,
     /// The broker's host, for other protocols.
     pub(super) host: String,
-    /// The password, for other protocols.
-    pub(super) password: String,
+    /// As whom, for other protocols.
+    pub(super) credentials: Credentials,
+    /// Whom to trust, for other protocols.
+    pub(super) tls: TlsArgs,
+    /// Whether the broker is asked over TLS.
+    pub(super) is_secure: bool,
     /// Print JSON.
     pub(super) json: bool,
     vhost: Option<String>,
     quiet: bool,
-    ca_file: Option<PathBuf>,
 }
 
 impl Session {
     /// Finds out who is asking whom.
     pub(super) fn open(arguments: &SessionArgs) -> anyhow::Result<Self> {
-        let address = Address::parse(given(arguments.url.as_ref()).unwrap_or(URL))?;
-        let (user, password) = arguments.credentials(&address)?;
+        let address = arguments.address()?;
+        let credentials = arguments.credentials(&address)?;
+        let tls = arguments.tls.clone();
         Ok(Self {
-            client: Client::new(&address.base, (&user, &password), arguments.ca_file.as_deref())?,
+            client: Client::new(&address.base, &credentials, || tls.for_https())?,
             host: address.host().to_owned(),
-            password,
+            is_secure: address.is_secure(),
+            credentials,
+            tls,
             json: arguments.json,
             vhost: given(arguments.vhost.as_ref()).map(str::to_owned),
             quiet: arguments.quiet,
-            ca_file: arguments.ca_file.clone(),
         })
     }
 
     /// A client for another broker.
     pub(super) fn other(&self, url: &str, login: (&str, &str)) -> anyhow::Result<Client> {
         let address = Address::parse(url)?;
-        let theirs = address.credentials.as_ref().map(|(user, password)| (&**user, &**password));
-        Client::new(&address.base, theirs.unwrap_or(login), self.ca_file.as_deref())
+        let login = (login.0.to_owned(), login.1.to_owned());
+        let (user, password) = address.credentials.clone().unwrap_or(login);
+        let credentials = Credentials::Password(user, password);
+        Client::new(&address.base, &credentials, || self.tls.for_https())
     }
 
     /// The vhost to work in.

@@ -336,6 +336,49 @@ keys! {
     management_port: AutoPort = "management.tcp.port", default "auto";
     reload false
 
+    /// The address of the management interface over TLS.
+    management_ssl_ip: IpAddr = "management.ssl.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of the management interface over TLS, beside the one without. `auto` is 15671, and none if
+    /// that port is taken; 0 takes a free port; `none` turns it off.
+    management_ssl_port: AutoPort = "management.ssl.port", default "none";
+    reload false
+
+    /// The certificate there, in PEM. Without it, it is the one of `ssl_options`, with its key and
+    /// its `sni_dir`.
+    management_ssl_certfile: Option<PathBuf> = "management.ssl.certfile", default "none";
+    reload true
+
+    /// The key of that certificate in PEM, not encrypted.
+    management_ssl_keyfile: Option<PathBuf> = "management.ssl.keyfile", default "none";
+    reload true
+
+    /// Certificates in PEM of those who may sign clients' certificates there; without it,
+    /// `ssl_options.cacertfile`.
+    management_ssl_cacertfile: Option<PathBuf> = "management.ssl.cacertfile",
+        default "none";
+    reload true
+
+    /// Whether clients are asked for a certificate there: `verify_peer` or `verify_none`.
+    management_ssl_verify: PeerVerify = "management.ssl.verify", default "verify_none";
+    reload true
+
+    /// Whether clients without a certificate are refused there. It needs `verify_peer`.
+    management_ssl_fail_if_no_peer_cert: bool = "management.ssl.fail_if_no_peer_cert",
+        default "false";
+    reload true
+
+    /// What browsers are told over TLS by the header Strict-Transport-Security, such as
+    /// `max-age=31536000; includeSubDomains`.
+    management_hsts: Option<String> = "management.hsts.policy", default "none";
+    reload true
+
+    /// Whether the proxies of `proxy_protocol_from` tell the clients' addresses to the management
+    /// interface, too.
+    management_proxy_protocol: bool = "management.proxy_protocol", default "false";
+    reload true
+
     /// The address of metrics for Prometheus. They are served to everybody who reaches it.
     metrics_ip: IpAddr = "prometheus.tcp.ip", default "127.0.0.1";
     reload false
@@ -358,6 +401,38 @@ keys! {
     /// The name of this service in traces.
     opentelemetry_service_name: String = "opentelemetry.service_name", default "leveret";
     reload false
+    /// The address of metrics over TLS.
+    metrics_ssl_ip: IpAddr = "prometheus.ssl.ip", default "127.0.0.1";
+    reload false
+
+    /// The port of metrics over TLS, beside the one without. `auto` is 15691, and none if
+    /// that port is taken; 0 takes a free port; `none` turns it off.
+    metrics_ssl_port: AutoPort = "prometheus.ssl.port", default "none";
+    reload false
+
+    /// The certificate there, in PEM. Without it, it is the one of `ssl_options`, with its key and
+    /// its `sni_dir`.
+    metrics_ssl_certfile: Option<PathBuf> = "prometheus.ssl.certfile", default "none";
+    reload true
+
+    /// The key of that certificate in PEM, not encrypted.
+    metrics_ssl_keyfile: Option<PathBuf> = "prometheus.ssl.keyfile", default "none";
+    reload true
+
+    /// Certificates in PEM of those who may sign clients' certificates there; without it,
+    /// `ssl_options.cacertfile`.
+    metrics_ssl_cacertfile: Option<PathBuf> = "prometheus.ssl.cacertfile",
+        default "none";
+    reload true
+
+    /// Whether clients are asked for a certificate there: `verify_peer` or `verify_none`.
+    metrics_ssl_verify: PeerVerify = "prometheus.ssl.verify", default "verify_none";
+    reload true
+
+    /// Whether clients without a certificate are refused there. It needs `verify_peer`.
+    metrics_ssl_fail_if_no_peer_cert: bool = "prometheus.ssl.fail_if_no_peer_cert",
+        default "false";
+    reload true
 
     /// The directory where definitions and durable messages are kept.
     data_dir: PathBuf = "data_dir", default "./leveret-data";

@@ -10,7 +10,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 
+use crate::doorway::Peer;
 use crate::http::Responder;
 use crate::node::Node;
 use crate::request::Query;
@@ -127,7 +127,7 @@ impl Responder for Scrapes {
     async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
-        _peer: SocketAddr,
+        _peer: Peer,
     ) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");

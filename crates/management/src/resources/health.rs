@@ -88,11 +88,8 @@ fn protocol(call: &Call<'_>) -> Outcome {
         "amqps" => "amqp/ssl".to_owned(),
         other => other.to_owned(),
     };
-    let name = |one: crate::node::Listener| match one.tls {
-        true => format!("{}/ssl", one.protocol),
-        false => one.protocol.to_owned(),
-    };
-    let protocols: BTreeSet<String> = call.app.node.listeners().into_iter().map(name).collect();
+    let listeners = call.app.node.listeners();
+    let protocols: BTreeSet<String> = listeners.iter().map(crate::node::Listener::name).collect();
     if protocols.contains(&wanted) {
         return well(json!({ "protocol": wanted }));
     }

@@ -62,9 +62,14 @@ pub(crate) static ROUTES: &[&[Route]] = &[
 const NOT_IN_VHOST: &str = "User not authorised to access virtual host";
 
 impl Call<'_> {
+    /// Whether the caller may use a vhost as AMQP clients do.
+    fn may_use(&self, vhost: &Vhost) -> bool {
+        self.app.broker().check_vhost(&self.principal(&vhost.name), &vhost.name).is_ok()
+    }
+
     /// Whether the caller may look into a vhost.
     pub(crate) fn sees(&self, vhost: &Vhost) -> bool {
-        self.caller.is_administrator() || vhost.permissions.contains_key(&self.caller.user.name)
+        self.caller.is_administrator() || self.may_use(vhost)
     }
 
     /// The vhosts that the caller may look into.
@@ -95,7 +100,7 @@ impl Call<'_> {
     pub(crate) fn vhost_to_use(&self, name: &str) -> Result<Arc<Vhost>, Answer> {
         let found = self.app.broker().topology().vhosts.get(name).cloned();
         match found {
-            Some(vhost) if vhost.permissions.contains_key(&self.caller.user.name) => Ok(vhost),
+            Some(vhost) if self.may_use(&vhost) => Ok(vhost),
             Some(_) => Err(Answer::not_authorised(NOT_IN_VHOST)),
             None => Err(Answer::no_vhost()),
         }

@@ -85,10 +85,8 @@ pub(crate) fn exchange_types() -> Value {
 
 pub(crate) fn listeners(app: &App) -> Value {
     let one = |one: &Listener| {
-        let protocol =
-            if one.tls { format!("{}/ssl", one.protocol) } else { one.protocol.to_owned() };
         json!({
-            "node": app.node_name, "protocol": protocol, "ip_address": one.address.ip().to_string(),
+            "node": app.node_name, "protocol": one.name(), "ip_address": one.address.ip().to_string(),
             "port": one.address.port(), "socket_opts": {},
         })
     };
@@ -169,7 +167,7 @@ fn one(call: &Call<'_>) -> Outcome {
         json!({
             "node": app.node_name, "description": "RabbitMQ Management", "path": "/",
             "ip": one.address.ip().to_string(), "port": one.address.port().to_string(),
-            "ssl_opts": [], "cowboy_opts": "[]", "protocol": "http",
+            "ssl_opts": [], "cowboy_opts": "[]", "protocol": one.name(),
         })
     };
     fields.insert("contexts".to_owned(), contexts.map(context).collect());

@@ -122,9 +122,11 @@ fn put(call: &Call<'_>) -> Outcome {
     };
     let (is_new, mut position) = broker.put_vhost(name, change)?;
     if is_new {
-        // Who adds it may use it, as in RabbitMQ.
-        let user = &call.caller.user.name;
-        position = position.max(broker.set_permissions(user, name, Permissions::all())?);
+        // Who adds it may use it, as in RabbitMQ; a token says itself what it may use.
+        if call.caller.scopes.is_none() {
+            let user = &call.caller.user.name;
+            position = position.max(broker.set_permissions(user, name, Permissions::all())?);
+        }
         call.audit("vhost added", name);
     }
     Ok(Answer::put(is_new, position))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use leveret_broker::auth::Cost;
+use leveret_broker::auth::{Cost, PasswordHash, Scopes};
 use leveret_broker::broker::{Broker, Credential};
 use leveret_broker::definitions::User;
 use leveret_broker::histogram::Snapshot;
@@ -17,9 +17,10 @@ use leveret_broker::log::NoLog;
 use leveret_broker::message::{FieldTable, FieldValue};
 use serde_json::Value;
 
+use crate::doorway::{Arrival, Doorway, Open, Passing, Peer, Port};
 use crate::node::{
-    Certificate, Channel, Churn, Connection, Consumer, Facts, Listener, LogLine, MessageCounts,
-    Node, Summed, Traffic,
+    Certificate, Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login,
+    MessageCounts, Node, Summed, Traffic,
 };
 
 /// A server with one connection that does nothing.
@@ -125,8 +126,19 @@ impl Node for Stage {
     fn churn(&self) -> Churn {
         Churn::default()
     }
-    fn log_in(&self, user: &str, password: &[u8], _from: IpAddr) -> Option<Arc<User>> {
-        self.broker.authenticate(user, password)
+    fn log_in(&self, user: &str, password: &[u8], _from: IpAddr) -> Option<Login> {
+        Some(Login { user: self.broker.authenticate(user, password)?, token: None })
+    }
+    /// A token here is its scopes, with commas.
+    fn log_in_by_token(&self, token: &[u8], _from: IpAddr) -> Option<Login> {
+        let text = std::str::from_utf8(token).ok().filter(|text| text.contains(':'))?;
+        let scopes = Arc::new(Scopes::parse(text.split(','), &|_| None));
+        let (name, tags) = ("bearer".into(), scopes.tags().to_vec());
+        let user = Arc::new(User { name, tags, password: PasswordHash::NONE });
+        Some(Login { user, token: Some(Granted { scopes, expires_at: Timestamp(1_000_001) }) })
+    }
+    fn strict_transport(&self) -> Option<String> {
+        Some("max-age=7".to_owned())
     }
     fn audit(&self, _who: &str, _from: IpAddr, _what: &'static str, _which: &str) {}
     fn config(&self) -> Value {
@@ -170,9 +182,26 @@ pub(crate) fn exchange(address: SocketAddr, request: &str) -> Answered {
     Answered { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-/// The interface on a port of its own.
+/// A handshake of one byte, which makes the rest secure.
+struct Handshake;
+
+impl Doorway for Handshake {
+    fn pass(&self, stream: tokio::net::TcpStream, address: SocketAddr) -> Passing {
+        Box::pin(async move {
+            let mut first = [0];
+            stream.readable().await.ok()?;
+            stream.try_read(&mut first).ok().filter(|_| first == *b"!")?;
+            let peer = Peer { address, is_secure: true };
+            Some(Arrival { stream: Box::new(stream), peer })
+        })
+    }
+}
+
+/// The interface on ports of its own.
 pub(super) struct World {
     address: SocketAddr,
+    /// With a [`Handshake`].
+    pub(super) secure: SocketAddr,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -186,10 +215,14 @@ impl World {
         broker.put_user("reader", Credential::Password("reader"), &["management"]).unwrap();
         broker.grant("reader", "/", ["^$", "^$", ".*"]).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(crate::serve(listener, Arc::new(Stage { broker })));
-        Self { address, _runtime: runtime }
+        let listen = || runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (plain, secure) = (listen(), listen());
+        let (address, of_secure) = (plain.local_addr().unwrap(), secure.local_addr().unwrap());
+        let doors: [(_, Arc<dyn Doorway>); 2] =
+            [(plain, Arc::new(Open)), (secure, Arc::new(Handshake))];
+        let ports = doors.map(|(listener, doorway)| Port { listener, doorway });
+        runtime.spawn(crate::serve(ports.into(), Arc::new(Stage { broker })));
+        Self { address, secure: of_secure, _runtime: runtime }
     }
 
     pub(super) fn raw(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {

@@ -8,7 +8,9 @@
 
 use std::sync::{Arc, Weak};
 
+use leveret_broker::auth::Secret;
 use leveret_broker::ids::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::{Attempt, Checked, Identity, Logins, Refused, WAITING_MAX};
@@ -19,6 +21,9 @@ use crate::shared::Shared;
 
 /// How many tokens may wait for keys.
 const UNKNOWN_MAX: usize = 64;
+
+/// How many requests of the management interface may wait for keys: fewer than it works on.
+pub(super) const WAITING_HERE_MAX: usize = 4;
 
 /// A token to check.
 pub(super) struct TokenJob {
@@ -73,6 +78,28 @@ impl Logins {
             Ok(false) => Checked::Later,
             Err(refused) => Checked::Now(Err(refused)),
         }
+    }
+
+    /// Checks a token for who may wait, on a thread of the runtime that may block. While
+    /// [`WAITING_HERE_MAX`] wait for keys, others are judged by those that there are.
+    pub(crate) fn check_token_here(
+        &self,
+        secret: Secret,
+        options: &Arc<OAuthOptions>,
+        now: Timestamp,
+    ) -> Result<Arc<Bearer>, Refused> {
+        let token = self.keys.token(secret).map_err(Refused::Token)?;
+        if let Some(bearer) = self.keys.recall(&token, options, now) {
+            return Ok(bearer);
+        }
+        if let Looked::Done(found) = self.keys.look(&token, options, now) {
+            return found.map_err(Refused::Token);
+        }
+        if let (Ok(_place), Ok(runtime)) = (self.waiting_here.try_acquire(), Handle::try_current())
+        {
+            runtime.block_on(self.keys.refresh(options, now));
+        }
+        self.keys.verify(&token, options, now).map_err(Refused::Token)
     }
 
     /// Without threads, there are the keys of the file.

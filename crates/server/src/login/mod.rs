@@ -22,7 +22,7 @@ use leveret_broker::broker::Broker;
 use leveret_broker::definitions::User;
 use leveret_broker::ids::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::net::mailbox::{Mailbox, Notice};
 use crate::oauth::{Bearer, Fault, KeyRing};
@@ -134,6 +134,8 @@ pub(crate) struct Logins {
     pub(crate) keys: KeyRing,
     /// Held by who hashes without the threads: one at a time.
     here: Mutex<()>,
+    /// Places for who waits for keys without the threads.
+    waiting_here: Semaphore,
 }
 
 impl Default for Logins {
@@ -148,6 +150,7 @@ impl Default for Logins {
             tokens: OnceLock::new(),
             keys: KeyRing::default(),
             here: Mutex::default(),
+            waiting_here: Semaphore::new(bearers::WAITING_HERE_MAX),
         }
     }
 }
@@ -298,11 +301,17 @@ impl Logins {
 
     fn work(&self, broker: &Broker, job: &Job) {
         let wanted = |waiting: &Waiting| waiting.mailboxes.iter().any(|one| one.strong_count() > 0);
-        let is_wanted = self.state().waiting.get(&job.key).is_some_and(wanted);
-        let outcome = match is_wanted {
-            true => self.verify(broker, &job.attempt, job.times),
+        let Attempt { user, from, now, .. } = &job.attempt;
+        let state = self.state();
+        let is_wanted = state.waiting.get(&job.key).is_some_and(wanted);
+        // Those before it may have failed while it waited: a crowd of guesses costs few hashes.
+        let has_failed = state.failures.is_refused(*from, user, *now);
+        drop(state);
+        let outcome = match (is_wanted, has_failed) {
+            (true, false) => self.verify(broker, &job.attempt, job.times),
+            (true, true) => Err(Refused::TooManyFailures),
             // Whoever asked is gone.
-            false => Err(Refused::Busy),
+            (false, _) => Err(Refused::Busy),
         };
         self.tell(&job.key, &outcome.map(Identity::User));
     }

@@ -121,3 +121,31 @@ async fn with_threads_the_answer_comes_by_mail() {
     }
     assert!(shared.logins.state().waiting.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_crowd_of_guesses_costs_few_hashes() {
+    let shared = shared();
+    start(&shared);
+    let mailboxes: Vec<_> = (0..40).map(|_| Arc::new(Mailbox::new(1024))).collect();
+    for (number, mailbox) in mailboxes.iter().enumerate() {
+        let guess = attempt(&format!("wrong{number}"), 1, NOW);
+        if let Checked::Now(outcome) = shared.logins.check(&shared.broker, guess, mailbox, TIMES) {
+            mailbox.notify(Notice::Login(outcome));
+        }
+    }
+    let mut hashed = 0;
+    for mailbox in mailboxes {
+        let notice = loop {
+            if let Some(notice) = mailbox.take_notices().pop() {
+                break notice;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        match notice {
+            Notice::Login(Err(Refused::Wrong)) => hashed += 1,
+            Notice::Login(Err(Refused::TooManyFailures)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((3..3 + THREADS).contains(&hashed), "{hashed}");
+}

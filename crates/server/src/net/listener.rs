@@ -86,7 +86,8 @@ fn start(stream: TcpStream, peer: SocketAddr, port: &Port) {
     shared.door.watch(id, task.abort_handle());
 }
 
-fn is_proxy(options: &Options, peer: SocketAddr) -> bool {
+/// Whether a connection from there begins with a header of the PROXY protocol.
+pub(crate) fn is_proxy(options: &Options, peer: SocketAddr) -> bool {
     options.proxies.iter().any(|range| range.contains(peer.ip()))
 }
 
@@ -135,9 +136,9 @@ impl Seat {
             // Boxed, so that plain connections need no room for it.
             Some(tls) => {
                 let deadline = deadline.min(Instant::now() + options.tls.handshake_timeout);
-                let Some(stream) =
-                    Box::pin(shake_hands(&tls, stream, (&peer, &options, deadline))).await
-                else {
+                let (address, bytes_max) = (peer.address, options.entry.pending_bytes_max);
+                let client = Client { address, bytes_max, deadline };
+                let Some(stream) = Box::pin(shake_hands(&tls, stream, client)).await else {
                     return;
                 };
                 peer.tls = Some(tls.facts(&stream));
@@ -160,11 +161,21 @@ impl Seat {
     }
 }
 
+/// A client in front of TLS.
+pub(crate) struct Client {
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// The most that it may send before TLS is done.
+    pub(crate) bytes_max: usize,
+    /// By when TLS must be done.
+    pub(crate) deadline: Instant,
+}
+
 /// Does the TLS handshake; none if it fails. Nothing is set up before the client's first byte.
-async fn shake_hands(
+pub(crate) async fn shake_hands(
     tls: &TlsContext,
     stream: TcpStream,
-    (peer, options, deadline): (&Peer, &Options, Instant),
+    Client { address: peer, bytes_max, deadline }: Client,
 ) -> Option<TlsStream<Metered>> {
     let handshake = async {
         let mut first = [0; 1];
@@ -173,9 +184,8 @@ async fn shake_hands(
             _ if first[0] == HANDSHAKE_RECORD => {}
             _ => return Err(Error::other("the client does not speak TLS on a port for TLS")),
         }
-        tls.accept(stream, options.entry.pending_bytes_max).await
+        tls.accept(stream, bytes_max).await
     };
-    let peer = peer.address;
     match timeout_at(deadline, handshake).await {
         Ok(Ok(stream)) => return Some(stream),
         Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => {

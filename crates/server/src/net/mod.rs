@@ -5,5 +5,5 @@ pub(crate) mod door;
 pub(crate) mod listener;
 pub(crate) mod mailbox;
 pub(crate) mod out_buffer;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod tls;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 /// Whom the proxy at `proxy` speaks for. A client that it does not know has no address, and so is
 /// nowhere near: its connection must not pass for a local one.
-pub(super) async fn read_header(
+pub(crate) async fn read_header(
     stream: &mut TcpStream,
     proxy: SocketAddr,
 ) -> io::Result<SocketAddr> {

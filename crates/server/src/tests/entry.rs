@@ -15,10 +15,10 @@ use super::*;
 use crate::{AnonymousLogin, CertLoginFrom, NameKind};
 
 /// Somebody who signs certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "authority");
@@ -26,7 +26,7 @@ impl Authority {
     }
 
     /// A certificate for DNS names, and its key.
-    fn sign(&self, common_name: &str, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
+    pub(super) fn sign(&self, common_name: &str, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -38,13 +38,13 @@ impl Authority {
 }
 
 /// A server with certificates.
-struct World {
+pub(super) struct World {
     data: DataDir,
-    authority: Authority,
+    pub(super) authority: Authority,
 }
 
 impl World {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let data = DataDir::new(name);
         std::fs::create_dir_all(&data.0).unwrap();
         let world = Self { data, authority: Authority::new() };
@@ -53,21 +53,25 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.data.0.join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn put_certificate(&self, file: &str, authority: &Authority, name: &str) {
+    pub(super) fn put_certificate(&self, file: &str, authority: &Authority, name: &str) {
         let (certificate, key) = authority.sign(name, &[name]);
         self.write(&format!("{file}.crt"), &certificate.pem());
         self.write(&format!("{file}.key"), &key.serialize_pem());
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn authority_der(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.authority.0.der().clone()
+    }
+
+    pub(super) fn options(&self) -> Options {
         let mut options = self.data.options();
         options.store.data_dir = self.path("data");
         options.amqps_listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
@@ -77,15 +81,15 @@ impl World {
         options
     }
 
-    async fn fault(&self, options: Options) -> String {
+    pub(super) async fn fault(&self, options: Options) -> String {
         Server::start(options).await.unwrap_err().to_string()
     }
 }
 
-type TlsClient = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects by TLS, asking for `name`; `identity` signs this client's own certificate.
-fn connect_tls(
+pub(super) fn connect_tls(
     address: SocketAddr,
     name: &str,
     authority: &Authority,

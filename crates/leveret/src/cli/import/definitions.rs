@@ -83,8 +83,12 @@ fn permission(vhost: &str, user: &str) -> Target {
     Target::new(format!("vhost `{vhost}`"), &["permissions", vhost, user])
 }
 
-/// Gives a user permissions in a vhost if it has none there; true if so.
+/// Gives a user permissions in a vhost if it has none there; true if so. A token says itself what
+/// it may.
 pub(super) fn lend(session: &Session, vhost: &str, user: &str) -> anyhow::Result<bool> {
+    if session.credentials.is_token() {
+        return Ok(false);
+    }
     let target = permission(vhost, user);
     match session.client.get(&target) {
         Ok(_) => return Ok(false),

@@ -15,12 +15,12 @@ use indicatif::ProgressBar;
 use leveret_client::wire::amqp091::properties::BasicProperties;
 use leveret_client::{
     Channel, Connection, ConsumeOptions, Delivery, Error, ExchangeOptions, Incoming, Publish,
-    QueueOptions, Uri,
+    QueueOptions,
 };
 use serde_json::{Value, json};
 
 use super::job::Job;
-use crate::cli::amqp;
+use crate::cli::amqp::Place;
 use crate::cli::api::Target;
 use crate::cli::session::Session;
 use crate::cli::table::counted;
@@ -92,9 +92,8 @@ struct End {
 }
 
 impl End {
-    fn open(uri: &Uri, vhost: &str) -> anyhow::Result<Self> {
-        let uri = Uri { vhost: vhost.to_owned(), ..uri.clone() };
-        let mut connection = amqp::connect(&uri, "leveret import")?;
+    fn open(place: &Place, vhost: &str) -> anyhow::Result<Self> {
+        let mut connection = place.in_vhost(vhost).connect("leveret import")?;
         let channel = connection.open_channel()?;
         Ok(Self { connection, channel })
     }
@@ -124,9 +123,9 @@ struct Drain<'a> {
 /// Takes the messages of one queue after the other.
 pub(super) struct Drainer<'a> {
     /// The source.
-    pub(super) source: &'a Uri,
+    pub(super) source: &'a Place,
     /// Where messages go.
-    pub(super) target: &'a Uri,
+    pub(super) target: &'a Place,
     /// What shows how far it is.
     pub(super) bar: &'a ProgressBar,
     /// With which the queues of a vhost are looked at, since most are empty.
@@ -135,7 +134,7 @@ pub(super) struct Drainer<'a> {
 
 impl<'a> Drainer<'a> {
     /// Nothing is connected yet.
-    pub(super) fn new(source: &'a Uri, target: &'a Uri, bar: &'a ProgressBar) -> Self {
+    pub(super) fn new(source: &'a Place, target: &'a Place, bar: &'a ProgressBar) -> Self {
         Self { source, target, bar, looking: None }
     }
 
@@ -184,7 +183,7 @@ impl<'a> Drainer<'a> {
             job,
             source: End::open(self.source, &job.vhost).context("at the source")?,
             target: End::open(self.target, &job.vhost)?,
-            user: self.target.user.clone(),
+            user: self.target.uri.user.clone(),
             relay: relay_name(&job.queue),
             batch: 0,
             batch_bytes: 0,

@@ -15,7 +15,7 @@ use leveret_client::Uri;
 use serde_json::{Value, json};
 
 use super::Operation;
-use super::amqp;
+use super::amqp::Place;
 use super::api::Client;
 use super::session::Session;
 use super::table::{Column, Form, ListArgs, counted, extra, shown};
@@ -37,15 +37,16 @@ const COLUMNS: &[Column] = &[
 #[derive(Args)]
 pub struct ImportArgs {
     /// The broker to take over; a vhost in it is ignored: --vhost restricts to one
-    #[arg(value_name = "amqp://USER:PASSWORD@HOST:PORT")]
+    #[arg(value_name = "amqp[s]://USER:PASSWORD@HOST:PORT")]
     source: String,
 
-    /// Its management API [default: http://HOST:15672, with the same user]
+    /// Its management API [default: http://HOST:15672, or https://HOST:15671 for amqps, with
+    /// the same user]
     #[arg(long, value_name = "URL")]
     from: Option<String>,
 
     /// Where to publish to [default: the host of --url, and the port that it names]
-    #[arg(long, value_name = "amqp://USER:PASSWORD@HOST:PORT")]
+    #[arg(long, value_name = "amqp[s]://USER:PASSWORD@HOST:PORT")]
     to: Option<String>,
 
     /// Take the definitions and leave the messages
@@ -69,20 +70,22 @@ pub struct ImportArgs {
 struct Ends<'a> {
     session: &'a Session,
     source: Client,
-    source_uri: Uri,
+    source_place: Place,
 }
 
 /// Where the management API is if nobody says.
 fn management(uri: &Uri) -> String {
+    let (scheme, port) = if uri.tls { ("https", 15_671) } else { ("http", 15_672) };
     let host = if uri.host.contains(':') { format!("[{}]", uri.host) } else { uri.host.clone() };
-    format!("http://{host}:15672")
+    format!("{scheme}://{host}:{port}")
 }
 
 impl ImportArgs {
     fn ends<'a>(&self, session: &'a Session) -> anyhow::Result<Ends<'a>> {
-        let source_uri: Uri = self.source.parse()?;
-        let from = self.from.clone().unwrap_or_else(|| management(&source_uri));
-        let source = session.other(&from, (&source_uri.user, &source_uri.password))?;
+        let source_place = Place::parse(session, &self.source)?;
+        let uri = &source_place.uri;
+        let from = self.from.clone().unwrap_or_else(|| management(uri));
+        let source = session.other(&from, (&uri.user, &uri.password))?;
         if source.base() == session.client.base() {
             bail!(
                 "{} is the broker that would be taken over and the one that would take over; \
@@ -90,7 +93,7 @@ impl ImportArgs {
                 source.base()
             );
         }
-        Ok(Ends { session, source, source_uri })
+        Ok(Ends { session, source, source_place })
     }
 
     /// The queues whose messages are to be taken.
@@ -123,13 +126,13 @@ impl ImportArgs {
 
     fn take_messages(&self, ends: &Ends<'_>) -> anyhow::Result<()> {
         let jobs = self.jobs(ends)?;
-        let target = amqp::uri(ends.session, self.to.as_deref())?;
+        let target = Place::find(ends.session, self.to.as_deref())?;
         let bar = bar(ends.session, jobs.iter().map(Job::messages).sum())?;
-        let mut drainer = Drainer::new(&ends.source_uri, &target, &bar);
+        let mut drainer = Drainer::new(&ends.source_place, &target, &bar);
         let mut rows = Vec::new();
         let mut bad = 0;
         for vhost in job::vhosts(&jobs) {
-            let lent = definitions::lend(ends.session, vhost, &target.user)?;
+            let lent = definitions::lend(ends.session, vhost, &target.uri.user)?;
             for job in jobs.iter().filter(|job| job.vhost == vhost) {
                 bar.set_message(super::table::harmless(&job.queue));
                 let outcome = drainer.take(job);
@@ -140,7 +143,7 @@ impl ImportArgs {
             }
             drain::sweep(ends.session, vhost, &jobs)?;
             if lent {
-                definitions::take_back(ends.session, vhost, &target.user)?;
+                definitions::take_back(ends.session, vhost, &target.uri.user)?;
             }
         }
         drainer.stop_looking();
@@ -179,8 +182,8 @@ impl Operation for ImportArgs {
         // What cannot work must fail before anything is changed.
         let first = if self.only_definitions { None } else { self.jobs(&ends)?.into_iter().next() };
         if let Some(job) = first {
-            let uri = Uri { vhost: job.vhost, ..ends.source_uri.clone() };
-            amqp::connect(&uri, "leveret import").context("at the source")?.close()?;
+            let place = ends.source_place.in_vhost(&job.vhost);
+            place.connect("leveret import").context("at the source")?.close()?;
         }
         if !self.only_messages {
             definitions::take(&ends)?;

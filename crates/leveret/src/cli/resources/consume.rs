@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::amqp_json::properties;
 use crate::cli::Operation;
-use crate::cli::amqp;
+use crate::cli::amqp::Place;
 use crate::cli::session::Session;
 use crate::cli::table::{self, Column, Form, shown};
 
@@ -51,7 +51,7 @@ pub struct Consume {
     raw: bool,
 
     /// Where to connect to [default: the management API's host, and the port that it names]
-    #[arg(long, value_name = "amqp://USER:PASSWORD@HOST:PORT/VHOST")]
+    #[arg(long, value_name = "amqp[s]://USER:PASSWORD@HOST:PORT/VHOST")]
     amqp: Option<String>,
 }
 
@@ -90,8 +90,8 @@ impl Consume {
 
 impl Operation for Consume {
     fn run(&self, session: &Session) -> anyhow::Result<()> {
-        let uri = amqp::uri(session, self.amqp.as_deref())?;
-        let mut connection = amqp::connect(&uri, "leveret consume")?;
+        let place = Place::find(session, self.amqp.as_deref())?;
+        let mut connection = place.connect("leveret consume")?;
         let channel = connection.open_channel()?;
         // No more may be sent than are to be taken.
         let most = self.count.and_then(|count| u16::try_from(count).ok()).unwrap_or(u16::MAX);

@@ -15,6 +15,7 @@ use leveret_broker::message::FieldTable;
 
 use super::pages::{self, Chosen};
 use super::{Wanted, wanted};
+use crate::doorway::Port;
 use crate::tests::world::{Stage, exchange};
 use parser::{Family, parse};
 
@@ -174,7 +175,7 @@ fn the_port_answers_get_and_head_to_everybody() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime.spawn(crate::serve_metrics(listener, Arc::new(stage())));
+    runtime.spawn(crate::serve_metrics(vec![Port::open(listener)], Arc::new(stage())));
     let ask = |method: &str, path: &str| {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         exchange(address, &request)

@@ -50,12 +50,11 @@ pub(crate) fn open_session(
         serde_json::from_slice(body).map_err(|error| Answer::bad(format!("not_json: {error}")))?;
     let from = peer.ip().to_canonical();
     let (user, password) = (text(&fields, "username")?, text(&fields, "password")?);
-    let Some(user) = app.node.log_in(user, password.as_bytes(), from) else {
+    let Some(login) = app.node.log_in(user, password.as_bytes(), from) else {
         return Err(Answer::error(StatusCode::UNAUTHORIZED, "not_authorized", "Login failed"));
     };
-    let caller = Caller { user, from };
-    caller.check(Management)?;
-    match app.sessions.open(&caller.user, app.node.now()) {
+    Caller::new(login.clone(), from).check(Management)?;
+    match app.sessions.open(&login, app.node.now()) {
         Some(cookie) => Ok(Answer::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, &cookie)),
         None => {
             let reason = "too many sessions are open";

@@ -48,7 +48,8 @@ pub(super) fn config(options: &TlsOptions) -> io::Result<Loaded> {
         return Ok(Loaded { config, certificates: loaded });
     }
     let path = options.authorities.as_deref().ok_or_else(|| {
-        io::Error::other("ssl_options.cacertfile is needed to verify clients' certificates")
+        let section = options.section;
+        io::Error::other(format!("{section}.cacertfile is needed to verify clients' certificates"))
     })?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider);
     let verifier =
@@ -115,10 +116,11 @@ fn certified_key(
 
 fn resolver(options: &TlsOptions, provider: &CryptoProvider) -> io::Result<Resolver> {
     let needed = |path: &Option<_>, key: &str| -> io::Result<_> {
-        path.clone().ok_or_else(|| io::Error::other(format!("TLS needs {key}")))
+        let section = options.section;
+        path.clone().ok_or_else(|| io::Error::other(format!("TLS needs {section}.{key}")))
     };
-    let certificates = needed(&options.certificates, "ssl_options.certfile")?;
-    let key = needed(&options.key, "ssl_options.keyfile")?;
+    let certificates = needed(&options.certificates, "certfile")?;
+    let key = needed(&options.key, "keyfile")?;
     let default = Arc::new(certified_key(&certificates, &key, provider)?);
     let files = vec![(certificates, Arc::clone(&default))];
     let mut resolver = Resolver { default, by_name: HashMap::new(), files };

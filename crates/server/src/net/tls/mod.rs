@@ -50,6 +50,17 @@ impl TlsContext {
         Ok(Self { options, config: ArcSwap::from_pointee(loaded.config), certificates })
     }
 
+    /// The same for `what`; the error says so, and names the keys.
+    pub(crate) fn load_for(what: &str, options: &TlsOptions) -> io::Result<Self> {
+        Self::load(options).map_err(|error| {
+            let section = options.section;
+            io::Error::other(format!(
+                "cannot use TLS for {what}: {error}; see {section}.certfile, {section}.keyfile and \
+                 {section}.cacertfile"
+            ))
+        })
+    }
+
     fn options(&self) -> TlsOptions {
         self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -39,6 +39,8 @@ pub(super) enum Phase {
     Running,
     /// `connection.close` is sent; the time until which its close-ok is waited for.
     Closing(Timestamp),
+    /// The login is refused, which is said at that time.
+    Late(Timestamp),
     /// Nothing is said any more; the socket closes at that time.
     Silent(Timestamp),
     /// The socket closes when all is written.
@@ -267,7 +269,7 @@ impl Session {
             Phase::Running => {}
             Phase::Handshake(..) => return self.on_handshake_event(event),
             Phase::Closing(_) => return self.on_closing_event(event),
-            Phase::Silent(_) | Phase::Ended => return,
+            Phase::Late(_) | Phase::Silent(_) | Phase::Ended => return,
         }
         match event {
             Event::Method { channel, payload } => match Method::decode(payload) {
@@ -514,12 +516,6 @@ impl Session {
         self.phase = Phase::Closing(self.link.now.after(CLOSE_TIMEOUT_MS));
     }
 
-    /// Says nothing more, and closes the socket after a while.
-    pub(super) fn fall_silent(&mut self) {
-        let delay = self.link.options.login_failure_delay;
-        self.phase = Phase::Silent(self.link.now.after(delay.as_millis() as u64));
-    }
-
     /// Everything that the connection holds goes back: consumers, deliveries, exclusive queues.
     pub(crate) fn release_all(&mut self) {
         let mut numbers: Vec<u16> = self.channels.keys().copied().collect();
@@ -575,7 +571,9 @@ impl Session {
         }
         if !matches!(self.phase, Phase::Running) {
             match (notice, &self.phase) {
-                (Notice::Close(_), Phase::Handshake(..)) => self.phase = Phase::Ended,
+                (Notice::Close(_), Phase::Handshake(..) | Phase::Late(_)) => {
+                    self.phase = Phase::Ended
+                }
                 (Notice::Login(outcome), _) => self.on_login(outcome),
                 (Notice::Access(change), _) => self.on_access_change(&change),
                 _ => {}
@@ -637,7 +635,8 @@ impl Session {
 
     fn deadline_of_phase(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Handshake(_, at) | Phase::Closing(at) | Phase::Silent(at) => Some(at),
+            Phase::Handshake(_, at) | Phase::Closing(at) => Some(at),
+            Phase::Late(at) | Phase::Silent(at) => Some(at),
             Phase::Running if self.heartbeat_ms > 0 => {
                 Some(self.write_deadline().min(self.read_deadline()))
             }
@@ -673,6 +672,7 @@ impl Session {
         match self.phase {
             Phase::Running if self.heartbeat_ms > 0 => self.on_heartbeat_time(now),
             Phase::Running => {}
+            Phase::Late(at) if at <= now => self.tell_refusal(),
             // The handshake takes too long, or the peer does not take what is left for it.
             _ if self.deadline_of_phase().is_some_and(|at| at <= now) => self.cut(),
             _ => {}

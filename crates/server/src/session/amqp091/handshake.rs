@@ -220,6 +220,9 @@ impl Session {
                 self.link.who.user = user.name.clone();
             }
             Ok(Identity::Bearer(bearer)) => self.link.become_bearer(&bearer),
+            Err(refused @ (Refused::TooManyFailures | Refused::Busy)) if login.can_read_refusal => {
+                return self.refuse_late(login, refused.reason());
+            }
             Err(refused) => return self.refuse_login(&login, refused.reason()),
         }
         let options = self.link.shared.options.load_full();
@@ -249,6 +252,33 @@ impl Session {
         if !login.can_read_refusal {
             return self.fall_silent();
         }
+        self.send_refusal(mechanism);
+    }
+
+    /// Who has failed too often, or comes in a crowd, is told late, so that each further try takes a while: a storm of
+    /// them is as slow as the attacker has connections.
+    fn refuse_late(&mut self, login: Box<Login>, reason: &str) {
+        audit::login_failed(&login.user, self.link.peer.ip(), login.mechanism.name(), reason);
+        let delay = self.link.options.login_failure_delay;
+        self.phase = Phase::Late(self.link.now.after(delay.as_millis() as u64));
+        // Nothing is read meanwhile.
+        self.login = Some(login);
+    }
+
+    /// Tells what was kept back by [`Self::refuse_late`].
+    pub(super) fn tell_refusal(&mut self) {
+        if let Some(login) = self.login.take() {
+            self.send_refusal(login.mechanism.name());
+        }
+    }
+
+    /// Says nothing more, and closes the socket after a while.
+    pub(super) fn fall_silent(&mut self) {
+        let delay = self.link.options.login_failure_delay;
+        self.phase = Phase::Silent(self.link.now.after(delay.as_millis() as u64));
+    }
+
+    fn send_refusal(&mut self, mechanism: &str) {
         let text = format!(
             "ACCESS_REFUSED - Login was refused using authentication mechanism {mechanism}. For \
              details see the broker logfile."

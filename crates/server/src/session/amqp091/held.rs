@@ -67,7 +67,7 @@ impl Session {
     /// Gives the client its whole time again: it is not to blame for what waited for the log.
     pub(super) fn restart_deadline(&mut self, now: Timestamp) {
         match &mut self.phase {
-            Phase::Handshake(..) | Phase::Running => {}
+            Phase::Handshake(..) | Phase::Running | Phase::Late(_) => {}
             Phase::Closing(at) => *at = now.after(CLOSE_TIMEOUT_MS),
             Phase::Silent(at) => *at = now.after(SILENCE_MS),
             Phase::Ended => self.last_write = now,

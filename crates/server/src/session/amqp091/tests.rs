@@ -401,6 +401,27 @@ fn a_wrong_password_is_told_to_clients_that_can_read_it() {
 }
 
 #[test]
+fn who_has_failed_too_often_is_told_late() {
+    let world = World::new(Options::default());
+    for _ in 0..3 {
+        assert_eq!(world.session().shake_hands("wrong", 0, 0), ["connection.close"], "at once");
+    }
+    let mut peer = world.session();
+    assert!(peer.shake_hands("wrong", 0, 0).is_empty(), "not yet");
+    assert!(!peer.session.wants_input());
+    peer.now = peer.now.after(2_999);
+    peer.session.on_time(peer.now);
+    assert!(peer.answers().is_empty() && !peer.session.is_ended());
+    assert_eq!(peer.session.deadline(), Some(peer.now.after(1)));
+    peer.now = peer.now.after(1);
+    peer.session.on_time(peer.now);
+    assert_eq!(peer.answers(), ["connection.close"]);
+    peer.now = peer.now.after(10_000);
+    peer.session.on_time(peer.now);
+    assert!(peer.session.is_ended());
+}
+
+#[test]
 fn an_error_closes_the_channel_which_then_absorbs_what_comes() {
     let world = World::new(Options::default());
     let mut peer = world.open();

@@ -24,7 +24,7 @@ final class Main {
         List<String> wanted = List.of(arguments);
         List<Boolean> outcomes = Stream
                 .of(DeliveryFlows.ALL, RoutingFlows.ALL, ReliabilityFlows.ALL, TlsFlows.ALL,
-                        AccessFlows.ALL, BlockedFlows.ALL)
+                        AccessFlows.ALL, TokenFlows.ALL, BlockedFlows.ALL)
                 .flatMap(List::stream)
                 .filter(flow -> wanted.isEmpty() || wanted.contains(flow.name()))
                 .map(Main::passes)

@@ -38,7 +38,8 @@ final class TlsFlows {
     static final List<Main.Named> ALL = URI == null ? List.of() : List.of(
             new Main.Named("verified_server", TlsFlows::verifiedServer),
             new Main.Named("external", TlsFlows::external),
-            new Main.Named("strangers", TlsFlows::strangers));
+            new Main.Named("strangers", TlsFlows::strangers),
+            new Main.Named("close_behind_publishes", TlsFlows::closeBehindPublishes));
 
     private TlsFlows() {}
 
@@ -161,5 +162,18 @@ final class TlsFlows {
             }
         }
         equal(refused, 2, "refused connections");
+    }
+
+    /** A close right behind 10,000 publishes overtakes none of them, and is answered. */
+    private static void closeBehindPublishes(Flow flow) throws Exception {
+        Connection connection = factory("ca.pem", null).newConnection();
+        Channel channel = connection.createChannel();
+        Channel other = flow.channel();
+        String queue = flow.queue(other, "queue");
+        for (int number = 0; number < 10_000; number++) {
+            channel.basicPublish("", queue, null, String.valueOf(number).getBytes());
+        }
+        connection.close(Check.WAIT_MS);
+        equal(other.queueDeclarePassive(queue).getMessageCount(), 10_000, "messages");
     }
 }
