@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use leveret_server::{
     AnonymousLogin, CertLoginFrom, EntryLimits, OAuthOptions, Options, Server, StoreOptions,
-    TlsOptions,
+    TelemetryOptions, TlsOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -270,6 +270,15 @@ fn oauth_options(config: &Config) -> Option<Arc<OAuthOptions>> {
     }))
 }
 
+/// Where spans go, if anywhere.
+fn telemetry_options(config: &Config) -> Option<TelemetryOptions> {
+    Some(TelemetryOptions {
+        endpoint: config.opentelemetry_endpoint.clone()?,
+        sample_ratio: config.opentelemetry_sample_ratio.0,
+        service_name: config.opentelemetry_service_name.clone(),
+    })
+}
+
 /// The server's options from the configuration.
 fn options(config: &Config, log: &Log) -> Options {
     let shown = shown(config);
@@ -280,6 +289,7 @@ fn options(config: &Config, log: &Log) -> Options {
         entry: entry_limits(&config),
         anonymous_login: anonymous_login(&config),
         oauth: oauth_options(&config),
+        telemetry: telemetry_options(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,

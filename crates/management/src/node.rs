@@ -301,6 +301,9 @@ pub trait Node: Send + Sync {
     /// How long publishes waited for their confirm.
     fn confirm_times(&self) -> Snapshot;
 
+    /// How many spans were sent and dropped; none if none are made.
+    fn spans(&self) -> Option<(u64, u64)>;
+
     /// What has come and gone.
     fn churn(&self) -> Churn;
 

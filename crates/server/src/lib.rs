@@ -25,9 +25,11 @@ mod options;
 mod session;
 mod shared;
 mod stats;
+mod telemetry;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod web_client;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -48,6 +50,7 @@ pub use listener_options::{AddressRange, CertLoginFrom, EntryLimits, TlsOptions,
 pub use log_ring::LogRing;
 pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
 pub use options::{AnonymousLogin, AutoPort, Durability, Options, StoreOptions};
+pub use telemetry::TelemetryOptions;
 
 use durable::{OpenedLog, Running, StoreLog};
 use management::Administered;
@@ -55,6 +58,7 @@ use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
 use net::tls::TlsContext;
 use shared::Shared;
+use telemetry::Sending;
 
 /// How long a shutdown waits for clients to answer their close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,6 +77,7 @@ pub struct Server {
     metrics: Option<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
+    telemetry: Option<Sending>,
 }
 
 impl std::fmt::Debug for Server {
@@ -105,6 +110,7 @@ impl Server {
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         tell_of_access(&shared);
+        let telemetry = telemetry::start(&shared);
         login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
@@ -123,7 +129,17 @@ impl Server {
         let running = Mutex::new(Some(running));
         let (management, metrics) = http.addresses()?;
         tasks.extend(http.serve(&shared, (&addresses, &tls_addresses))?);
-        Ok(Self { shared, addresses, tls_addresses, tls, management, metrics, tasks, running })
+        Ok(Self {
+            shared,
+            addresses,
+            tls_addresses,
+            tls,
+            management,
+            metrics,
+            tasks,
+            running,
+            telemetry,
+        })
     }
 
     /// Where AMQP over TLS is served, with the ports that were picked for port 0.
@@ -169,6 +185,9 @@ impl Server {
         self.close_connections().await;
         self.shared.broker.settle_marks(clock::now());
         self.close_log().await;
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.end().await;
+        }
     }
 
     async fn close_connections(&self) {

@@ -253,6 +253,10 @@ impl Node for Administered {
         self.shared.retired.count(vhost, counts, |vhost| topology.vhosts.contains_key(vhost));
     }
 
+    fn spans(&self) -> Option<(u64, u64)> {
+        self.shared.telemetry.get().map(|telemetry| telemetry.counts())
+    }
+
     fn churn(&self) -> Churn {
         let retired = &self.shared.retired;
         let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::net::mailbox::{Mailbox, Notice};
 use crate::net::tls::TlsContext;
 use crate::options::Options;
 use crate::stats::{ConnectionStats, Retired};
+use crate::telemetry::Telemetry;
 use crate::tenants::Tenants;
 
 /// A connection, for those who have something to tell it or want to know of it.
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) retired: Retired,
     /// How long publishes waited for their confirm.
     pub(crate) confirm_times: Histogram,
+    /// While OpenTelemetry is on.
+    pub(crate) telemetry: OnceLock<Arc<Telemetry>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
     /// Free on the disk of the data directory, as of the last look.
@@ -57,6 +60,7 @@ impl Shared {
             connections: Mutex::default(),
             retired: Retired::default(),
             confirm_times: Histogram::default(),
+            telemetry: OnceLock::new(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             disk_free_bytes: AtomicU64::new(0),

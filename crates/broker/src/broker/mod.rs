@@ -36,6 +36,7 @@ use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
 use crate::queue::{Context, Departure, Finished, QueueHandle};
+use crate::tracer::Tracer;
 
 pub use access::{AccessChange, Credential};
 pub use bindings::BindRequest;
@@ -108,6 +109,7 @@ pub struct Broker {
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
     access: access::Access,
+    tracer: OnceLock<Arc<dyn Tracer>>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -141,6 +143,7 @@ impl Broker {
             waits: Histogram::default(),
             defined: AtomicU64::new(0),
             access: access::Access::default(),
+            tracer: OnceLock::new(),
         }
     }
 
@@ -158,6 +161,11 @@ impl Broker {
     /// as the last of them; those from before the start do not count.
     pub fn queue_times(&self) -> &Histogram {
         &self.waits
+    }
+
+    /// Has messages followed; the first call counts.
+    pub fn follow_by(&self, tracer: Arc<dyn Tracer>) {
+        let _ = self.tracer.set(tracer);
     }
 
     /// Names that the server makes up.

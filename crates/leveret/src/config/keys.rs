@@ -18,7 +18,9 @@ use leveret_server::{
 use super::error::Problem;
 use super::listener_setting::{LoginFrom, PeerVerify};
 use super::oauth_setting::{ClaimNames, ScopePrefix};
-use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
+use super::setting::{
+    LogFilter, LogFormat, Range, Raw, Setting, Share, Unit, UserNames, Watermark,
+};
 use super::{Layer, Source};
 
 /// What is known of a key besides its type.
@@ -341,6 +343,20 @@ keys! {
     /// The port of metrics. `auto` is 15692, and no metrics if that port is taken; a number must
     /// be free, or the broker does not start, and 0 takes a free port; `none` turns them off.
     metrics_port: AutoPort = "prometheus.tcp.port", default "auto";
+    reload false
+
+    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol
+    /// buffers: `/v1/traces` is put behind it. Without one, nothing is recorded.
+    opentelemetry_endpoint: Option<WebAddress> = "opentelemetry.endpoint", default "none";
+    reload false
+
+    /// Which share of the messages that come without a trace begins one; they get a `traceparent`
+    /// header. The trace of a message that has one is recorded if its sender says so.
+    opentelemetry_sample_ratio: Share = "opentelemetry.sample_ratio", default "0";
+    reload false
+
+    /// The name of this service in traces.
+    opentelemetry_service_name: String = "opentelemetry.service_name", default "leveret";
     reload false
 
     /// The directory where definitions and durable messages are kept.

@@ -293,6 +293,7 @@ impl Session {
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.note_opened();
+                self.link.trace();
                 self.phase = Phase::Running;
                 self.link.send(0, &Method::ConnectionOpenOk {});
             }

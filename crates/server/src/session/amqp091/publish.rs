@@ -14,6 +14,7 @@ use super::channel::{Channel, ChannelState, Content, Mode, unexpected_body, unex
 use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
 use super::link::{Link, mark};
+use crate::clock;
 
 impl Channel {
     pub(super) fn start_publish(
@@ -49,7 +50,7 @@ impl Channel {
         let is_usual = self.state == ChannelState::Open
             && matches!(self.content, Content::None)
             && publish.body.len() as u64 <= link.options.max_message_size
-            && !link.options.limits_headers();
+            && link.takes_wholes;
         if !is_usual {
             return None;
         }
@@ -113,7 +114,7 @@ impl Channel {
         link.published.add(header.body_size);
         if builder.missing() == 0 {
             let (message, extra_keys) = builder.finish();
-            return self.finish_publish(link, message, &extra_keys);
+            return self.finish_framed(link, message, &extra_keys);
         }
         self.content = Content::Body(builder);
         link.has_halves = true;
@@ -157,10 +158,26 @@ impl Channel {
         match std::mem::replace(&mut self.content, Content::None) {
             Content::Body(builder) => {
                 let (message, extra_keys) = builder.finish();
-                self.finish_publish(link, message, &extra_keys)
+                self.finish_framed(link, message, &extra_keys)
             }
             _ => Ok(()),
         }
+    }
+
+    /// A publish that came frame by frame, as all do whose traces may be recorded.
+    fn finish_framed(&mut self, link: &mut Link, message: Message, extra_keys: &[Name]) -> Outcome {
+        let reply = self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX);
+        let traces = link.traces.as_ref().filter(|_| !reply && !self.immediate);
+        let Some(publishing) = traces.and_then(|traces| traces.begin(&message)) else {
+            return self.finish_publish(link, message, extra_keys);
+        };
+        let (message, since_ns) = (publishing.sent(message), clock::nanos());
+        let route = self.route(link, &message, extra_keys);
+        let routed = route.as_ref().map(|route| route.queues.len());
+        if let Some(traces) = &mut link.traces {
+            traces.routed(&publishing, &message, since_ns, routed);
+        }
+        self.publish_to(link, message, route?)
     }
 
     fn finish_publish(
@@ -183,6 +200,12 @@ impl Channel {
             return Ok(());
         }
         let route = self.route(link, &message, extra_keys)?;
+        self.publish_to(link, message, route)
+    }
+
+    /// Takes a message that is routed into the turn's batch, or the transaction.
+    #[inline]
+    fn publish_to(&mut self, link: &mut Link, message: Message, route: Arc<Route>) -> Outcome {
         if let Mode::Tx(transaction) = &mut self.mode {
             let max = link.options.transaction_max_bytes;
             let size = message.size();
