@@ -33,8 +33,6 @@ const SESSIONS_MAX: usize = 1_000;
 /// How much a request asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Nothing: it need not even be known.
-    Anybody,
     /// Any tag that opens the interface.
     Management,
     /// May make policies.
@@ -43,6 +41,18 @@ pub(crate) enum Level {
     Monitoring,
     /// May do everything.
     Administrator,
+}
+
+impl Level {
+    /// The tags of which a caller needs one.
+    pub(crate) const fn tags(self) -> &'static [&'static str] {
+        match self {
+            Self::Management => &[ADMINISTRATOR, "monitoring", "policymaker", "management"],
+            Self::Policymaker => &[ADMINISTRATOR, "policymaker"],
+            Self::Monitoring => &[ADMINISTRATOR, "monitoring"],
+            Self::Administrator => &[ADMINISTRATOR],
+        }
+    }
 }
 
 /// Who asks, and from where.
@@ -69,24 +79,18 @@ impl Caller {
 
     /// Whether the caller sees what others do.
     pub(crate) fn is_monitor(&self) -> bool {
-        self.has_any(&[ADMINISTRATOR, "monitoring"])
+        self.has_any(Level::Monitoring.tags())
     }
 
     /// Refuses a caller with too few tags, in RabbitMQ's words.
     pub(crate) fn check(&self, level: Level) -> Result<(), Answer> {
-        let (may, text) = match level {
-            Level::Anybody => return Ok(()),
-            Level::Management => (
-                self.has_any(&[ADMINISTRATOR, "monitoring", "policymaker", "management"]),
-                "Not management user",
-            ),
-            Level::Policymaker => {
-                (self.has_any(&[ADMINISTRATOR, "policymaker"]), "Not policymaker user")
-            }
-            Level::Monitoring => (self.is_monitor(), "Not monitor user"),
-            Level::Administrator => (self.is_administrator(), "Not administrator user"),
+        let text = match level {
+            Level::Management => "Not management user",
+            Level::Policymaker => "Not policymaker user",
+            Level::Monitoring => "Not monitor user",
+            Level::Administrator => "Not administrator user",
         };
-        if may { Ok(()) } else { Err(Answer::not_authorised(text)) }
+        if self.has_any(level.tags()) { Ok(()) } else { Err(Answer::not_authorised(text)) }
     }
 }
 

@@ -26,11 +26,10 @@ use tokio::time::timeout;
 use crate::answer::{Answer, Outcome};
 use crate::app::App;
 use crate::assets;
-use crate::auth::{self, Level};
+use crate::auth;
 use crate::doorway::{Arrival, Peer, Port};
 use crate::request::{Call, Query, decode};
-use crate::resources;
-use crate::router::{self, Found};
+use crate::router::{self, Found, Handler, Visit};
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 1_000;
@@ -207,16 +206,19 @@ async fn answer(request: Request<Incoming>, peer: Peer, gate: &Arc<Gate>) -> Ans
     let app = Arc::clone(&gate.app);
     let worked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        let who = who(&app, &head.headers, peer, route.level)?;
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|one| one.to_str().ok());
-        let Some(caller) = who else {
-            return resources::open_session(&app, &head.headers, peer.address, &body);
+        let from = peer.address.ip().to_canonical();
+        let (level, handler) = match route.handler {
+            Handler::Known(level, handler) => (level, handler),
+            Handler::Anybody(handler) => {
+                return handler(&Visit { app: &app, from, body: &body, route });
+            }
         };
-        caller.check(route.level)?;
+        let caller = auth::caller(&head.headers, from, &app.sessions, &*app.node)?;
+        caller.check(level)?;
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|one| one.to_str().ok());
         let content_type = content_type.unwrap_or("");
         let token = auth::token(&head.headers).map(str::to_owned);
-        let call = Call { app: &app, names, query, body: &body, content_type, caller, token };
-        (route.handler)(&call)
+        handler(&Call { app: &app, route, names, query, body: &body, content_type, caller, token })
     });
     match worked.await {
         Ok(outcome) => durable(&gate.app, outcome).await,
@@ -226,19 +228,6 @@ async fn answer(request: Request<Incoming>, peer: Peer, gate: &Arc<Gate>) -> Ans
             Answer::error(status, "internal_server_error", "see the log")
         }
     }
-}
-
-/// Who asks; nobody where nobody needs to be known.
-fn who(
-    app: &App,
-    headers: &HeaderMap,
-    peer: Peer,
-    level: Level,
-) -> Result<Option<auth::Caller>, Answer> {
-    if level == Level::Anybody {
-        return Ok(None);
-    }
-    auth::caller(headers, peer.address.ip().to_canonical(), &app.sessions, &*app.node).map(Some)
 }
 
 async fn read(body: Incoming, max: usize) -> Result<Bytes, Answer> {

@@ -2,7 +2,8 @@
 //! for Prometheus, on a port of their own ([`metrics`]).
 //!
 //! A request goes [`http`] → [`router`] → a file of [`resources`], which asks the broker and the
-//! [`node::Node`], and answers JSON. The server that runs is known by that trait alone.
+//! [`node::Node`], and answers JSON. What a route takes and gives is declared with it, and served
+//! as a document ([`openapi`]). The server that runs is known by that trait alone.
 
 mod answer;
 mod app;
@@ -10,11 +11,13 @@ mod assets;
 mod auth;
 mod date;
 mod dead_letters;
+mod declare;
 pub mod doorway;
 mod http;
 mod list;
 mod metrics;
 pub mod node;
+mod openapi;
 mod rates;
 mod request;
 mod resources;

@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use crate::answer::Answer;
 use crate::app::App;
 use crate::auth::Caller;
+use crate::declare::Need;
+use crate::router::Route;
 
 /// Decodes `%XX`, and `+` where it stands for a space; none if that gives no UTF-8.
 pub(crate) fn decode(text: &str, plus: bool) -> Option<String> {
@@ -88,6 +90,7 @@ impl Query {
 /// A request for a resource.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a App,
+    pub(crate) route: &'static Route,
     /// What stood in the places of the path's names.
     pub(crate) names: Vec<String>,
     pub(crate) query: Query,
@@ -126,35 +129,35 @@ impl Call<'_> {
         Principal { scopes: self.caller.scopes.clone(), ..who }
     }
 
-    /// The body as a JSON object; none is an empty one.
+    /// The body as a JSON object, with the keys that the route says it must have.
     pub(crate) fn object(&self) -> Result<Map<String, Value>, Answer> {
-        if self.body.is_empty() {
-            return Ok(Map::new());
-        }
-        match serde_json::from_slice(self.body) {
-            Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(Answer::bad("not_json: the body must be an object")),
-            Err(error) => Err(Answer::bad(format!("not_json: {error}"))),
-        }
-    }
-
-    /// The body with fields that must be there.
-    pub(crate) fn object_with(&self, keys: &[&str]) -> Result<Map<String, Value>, Answer> {
-        let fields = self.object()?;
-        let missing: Vec<String> = keys
-            .iter()
-            .filter(|key| !fields.contains_key(**key))
-            .map(|key| format!("{{key_missing,{key}}}"))
-            .collect();
-        match missing.is_empty() {
-            true => Ok(fields),
-            false => Err(Answer::bad(format!("[{}]", missing.join(",")))),
-        }
+        object(self.body, self.route)
     }
 
     /// Notes in the audit trail what the caller did.
     pub(crate) fn audit(&self, what: &'static str, which: &str) {
         self.app.node.audit(&self.caller.user.name, self.from(), what, which);
+    }
+}
+
+/// A body as a JSON object, none as an empty one, with the keys that a route says it must have.
+pub(crate) fn object(body: &[u8], route: &Route) -> Result<Map<String, Value>, Answer> {
+    let fields = match body {
+        [] => Map::new(),
+        body => match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) => return Err(Answer::bad("not_json: the body must be an object")),
+            Err(error) => return Err(Answer::bad(format!("not_json: {error}"))),
+        },
+    };
+    let required = route.fields().iter().filter(|field| field.need == Need::Required);
+    let missing: Vec<String> = required
+        .filter(|field| !fields.contains_key(field.name))
+        .map(|field| format!("{{key_missing,{}}}", field.name))
+        .collect();
+    match missing.is_empty() {
+        true => Ok(fields),
+        false => Err(Answer::bad(format!("[{}]", missing.join(",")))),
     }
 }
 

@@ -19,21 +19,50 @@ use sha2::{Digest, Sha256};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::declare::Gives::{List, Made, Nothing, One};
+use crate::declare::{Field, Kind, may};
 use crate::list::{self, Item};
 use crate::request::{Call, decode, encode, table, text};
 use crate::router::{Route, route};
 
+const BINDING: &[Field] = &[may("routing_key", Kind::Text), may("arguments", Kind::Object)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "bindings", Management, all),
-    route("GET", "bindings/*", Management, all),
-    route("GET", "bindings/*/e/*/q/*", Management, between_queue),
-    route("POST", "bindings/*/e/*/q/*", Management, bind_queue),
-    route("GET", "bindings/*/e/*/e/*", Management, between_exchanges),
-    route("POST", "bindings/*/e/*/e/*", Management, bind_exchange),
-    route("GET", "bindings/*/e/*/q/*/*", Management, one_queue),
-    route("DELETE", "bindings/*/e/*/q/*/*", Management, unbind_queue),
-    route("GET", "bindings/*/e/*/e/*/*", Management, one_exchange),
-    route("DELETE", "bindings/*/e/*/e/*/*", Management, unbind_exchange),
+    route("GET", "bindings", Management, all).gives(List, "Bindings"),
+    route("GET", "bindings/{vhost}", Management, all).gives(List, "Bindings of a vhost"),
+    route("GET", "bindings/{vhost}/e/{exchange}/q/{queue}", Management, between_queue)
+        .gives(List, "Bindings from an exchange to a queue"),
+    route("POST", "bindings/{vhost}/e/{exchange}/q/{queue}", Management, bind_queue)
+        .gives(Made, "Binds a queue to an exchange")
+        .takes(BINDING),
+    route("GET", "bindings/{vhost}/e/{exchange}/e/{destination}", Management, between_exchanges)
+        .gives(List, "Bindings between two exchanges"),
+    route("POST", "bindings/{vhost}/e/{exchange}/e/{destination}", Management, bind_exchange)
+        .gives(Made, "Binds an exchange to another")
+        .takes(BINDING),
+    route("GET", "bindings/{vhost}/e/{exchange}/q/{queue}/{properties_key}", Management, one_queue)
+        .gives(One, "A binding of a queue"),
+    route(
+        "DELETE",
+        "bindings/{vhost}/e/{exchange}/q/{queue}/{properties_key}",
+        Management,
+        unbind_queue,
+    )
+    .gives(Nothing, "Removes a binding of a queue"),
+    route(
+        "GET",
+        "bindings/{vhost}/e/{exchange}/e/{destination}/{properties_key}",
+        Management,
+        one_exchange,
+    )
+    .gives(One, "A binding of an exchange"),
+    route(
+        "DELETE",
+        "bindings/{vhost}/e/{exchange}/e/{destination}/{properties_key}",
+        Management,
+        unbind_exchange,
+    )
+    .gives(Nothing, "Removes a binding of an exchange"),
 ];
 
 /// A binding with its vhost.

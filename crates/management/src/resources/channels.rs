@@ -7,6 +7,7 @@ use super::consumers::{self, Holders};
 use super::overview::message_numbers;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::declare::Gives::{One, Page};
 use crate::list::{self, Item, Key};
 use crate::node::{Channel, Connection};
 use crate::rates::{Depth, Ranges, Source, Thing};
@@ -14,9 +15,13 @@ use crate::request::Call;
 use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "channels", Management, all),
-    route("GET", "channels/*", Management, one),
-    route("GET", "vhosts/*/channels", Management, of_vhost),
+    route("GET", "channels", Management, all).gives(Page, "Channels").histories(),
+    route("GET", "channels/{channel}", Management, one)
+        .gives(One, "A channel and its consumers")
+        .histories(),
+    route("GET", "vhosts/{vhost}/channels", Management, of_vhost)
+        .gives(Page, "Channels in a vhost")
+        .histories(),
 ];
 
 struct Row(Connection, Channel);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::channels;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::declare::Gives::{Nothing, One, Page};
 use crate::list::{self, Item, Key};
 use crate::node::Connection;
 use crate::rates::{Depth, Ranges, Source, Thing};
@@ -14,13 +15,22 @@ use crate::request::Call;
 use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "connections", Management, all),
-    route("GET", "connections/*", Management, one),
-    route("DELETE", "connections/*", Management, close),
-    route("GET", "connections/*/channels", Management, channels::of_connection),
-    route("GET", "connections/username/*", Management, of_user),
-    route("DELETE", "connections/username/*", Management, close_user),
-    route("GET", "vhosts/*/connections", Management, of_vhost),
+    route("GET", "connections", Management, all).gives(Page, "Connections").histories(),
+    route("GET", "connections/{connection}", Management, one)
+        .gives(One, "A connection")
+        .histories(),
+    route("DELETE", "connections/{connection}", Management, close)
+        .gives(Nothing, "Closes a connection"),
+    route("GET", "connections/{connection}/channels", Management, channels::of_connection)
+        .gives(Page, "Channels of a connection")
+        .histories(),
+    route("GET", "connections/username/{user}", Management, of_user)
+        .gives(Page, "Connections of a user"),
+    route("DELETE", "connections/username/{user}", Management, close_user)
+        .gives(Nothing, "Closes a user's connections"),
+    route("GET", "vhosts/{vhost}/connections", Management, of_vhost)
+        .gives(Page, "Connections to a vhost")
+        .histories(),
 ];
 
 struct Row(Connection);

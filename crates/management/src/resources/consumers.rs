@@ -12,13 +12,16 @@ use super::channels;
 use super::connections::visible;
 use crate::answer::Outcome;
 use crate::auth::Level::Management;
+use crate::declare::Gives::List;
 use crate::list;
 use crate::node::{Connection, Consumer};
 use crate::request::Call;
 use crate::router::{Route, route};
 
-pub(crate) const ROUTES: &[Route] =
-    &[route("GET", "consumers", Management, all), route("GET", "consumers/*", Management, all)];
+pub(crate) const ROUTES: &[Route] = &[
+    route("GET", "consumers", Management, all).gives(List, "Consumers"),
+    route("GET", "consumers/{vhost}", Management, all).gives(List, "Consumers in a vhost"),
+];
 
 /// What consumers have out, by queue, as far as it was asked for.
 #[derive(Debug, Default)]

@@ -5,16 +5,25 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Administrator;
+use crate::declare::Gives::{Nothing, Object};
 use crate::request::Call;
-use crate::router::{Route, large, route};
+use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "definitions", Administrator, export),
-    route("GET", "all-configuration", Administrator, export),
-    large(route("POST", "definitions", Administrator, import)),
-    large(route("POST", "all-configuration", Administrator, import)),
-    route("GET", "definitions/*", Administrator, export_vhost),
-    large(route("POST", "definitions/*", Administrator, import_vhost)),
+    route("GET", "definitions", Administrator, export).gives(Object, "Exports all definitions"),
+    route("GET", "all-configuration", Administrator, export)
+        .gives(Object, "Exports all definitions, by its old path"),
+    route("POST", "definitions", Administrator, import)
+        .gives(Nothing, "Imports definitions")
+        .takes_definitions(),
+    route("POST", "all-configuration", Administrator, import)
+        .gives(Nothing, "Imports definitions, by its old path")
+        .takes_definitions(),
+    route("GET", "definitions/{vhost}", Administrator, export_vhost)
+        .gives(Object, "Exports the definitions of a vhost"),
+    route("POST", "definitions/{vhost}", Administrator, import_vhost)
+        .gives(Nothing, "Imports definitions into a vhost")
+        .takes_definitions(),
 ];
 
 fn export(call: &Call<'_>) -> Outcome {

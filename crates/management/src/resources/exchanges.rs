@@ -10,19 +10,51 @@ use serde_json::{Map, Value, json};
 use super::{bindings, missing_or};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::declare::Gives::{List, Nothing, One, Page, Put};
+use crate::declare::{Asked, Field, Kind, asks, may};
 use crate::list::{self, Item, Key};
 use crate::rates::{Depth, Ranges, Source, Thing, exchange_numbers};
 use crate::request::{Call, table, text, truth};
 use crate::router::{Route, route};
 
+const DELETE: &[Asked] =
+    &[asks("if-unused", Kind::Truth, "only an exchange from which nothing is bound")];
+const EXCHANGE: &[Field] = &[
+    may("type", Kind::Text),
+    may("durable", Kind::Truth),
+    may("auto_delete", Kind::Truth),
+    may("internal", Kind::Truth),
+    may("arguments", Kind::Object),
+];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "exchanges", Management, all),
-    route("GET", "exchanges/*", Management, all),
-    route("GET", "exchanges/*/*", Management, one),
-    route("PUT", "exchanges/*/*", Management, put),
-    route("DELETE", "exchanges/*/*", Management, delete),
-    route("GET", "exchanges/*/*/bindings/source", Management, bindings::from_exchange),
-    route("GET", "exchanges/*/*/bindings/destination", Management, bindings::to_exchange),
+    route("GET", "exchanges", Management, all).gives(Page, "Exchanges").histories(),
+    route("GET", "exchanges/{vhost}", Management, all)
+        .gives(Page, "Exchanges of a vhost")
+        .histories(),
+    route("GET", "exchanges/{vhost}/{exchange}", Management, one)
+        .gives(One, "An exchange")
+        .histories(),
+    route("PUT", "exchanges/{vhost}/{exchange}", Management, put)
+        .gives(Put, "Declares an exchange")
+        .takes(EXCHANGE),
+    route("DELETE", "exchanges/{vhost}/{exchange}", Management, delete)
+        .gives(Nothing, "Deletes an exchange")
+        .asks(DELETE),
+    route(
+        "GET",
+        "exchanges/{vhost}/{exchange}/bindings/source",
+        Management,
+        bindings::from_exchange,
+    )
+    .gives(List, "Bindings from an exchange"),
+    route(
+        "GET",
+        "exchanges/{vhost}/{exchange}/bindings/destination",
+        Management,
+        bindings::to_exchange,
+    )
+    .gives(List, "Bindings to an exchange"),
 ];
 
 struct Row(Name, Arc<Exchange>);

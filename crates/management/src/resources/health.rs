@@ -10,25 +10,40 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
 use crate::date;
+use crate::declare::Gives::Health;
 use crate::node::Certificate;
 use crate::request::Call;
 use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "health/checks/alarms", Management, alarms),
-    route("GET", "health/checks/local-alarms", Management, alarms),
-    route("GET", "health/checks/virtual-hosts", Management, fine),
-    route("GET", "health/checks/is-in-service", Management, fine),
-    route("GET", "health/checks/ready-to-serve-clients", Management, fine),
-    route("GET", "health/checks/below-node-connection-limit", Management, below_limit),
-    route("GET", "health/checks/node-is-quorum-critical", Management, single),
-    route("GET", "health/checks/node-is-mirror-sync-critical", Management, single),
-    route("GET", "health/checks/port-listener/*", Management, port),
-    route("GET", "health/checks/protocol-listener/*", Management, protocol),
-    route("GET", "health/checks/certificate-expiration/*/*", Management, certificates),
-    route("GET", "healthchecks/node", Management, fine),
-    route("GET", "healthchecks/node/*", Management, fine),
-    route("GET", "aliveness-test/*", Management, alive),
+    route("GET", "health/checks/alarms", Management, alarms)
+        .gives(Health, "No alarm of memory or disk is on"),
+    route("GET", "health/checks/local-alarms", Management, alarms)
+        .gives(Health, "No alarm of memory or disk is on"),
+    route("GET", "health/checks/virtual-hosts", Management, fine)
+        .gives(Health, "All vhosts run: they do if this answers"),
+    route("GET", "health/checks/is-in-service", Management, fine)
+        .gives(Health, "The node serves: it does if this answers"),
+    route("GET", "health/checks/ready-to-serve-clients", Management, fine)
+        .gives(Health, "The node serves clients: it does if this answers"),
+    route("GET", "health/checks/below-node-connection-limit", Management, below_limit)
+        .gives(Health, "There is room for more connections"),
+    route("GET", "health/checks/node-is-quorum-critical", Management, single)
+        .gives(Health, "No queue depends on this node as one of several: there is one"),
+    route("GET", "health/checks/node-is-mirror-sync-critical", Management, single)
+        .gives(Health, "No mirror depends on this node: there are none"),
+    route("GET", "health/checks/port-listener/{port}", Management, port)
+        .gives(Health, "A listener has that port"),
+    route("GET", "health/checks/protocol-listener/{protocol}", Management, protocol)
+        .gives(Health, "A listener speaks that protocol"),
+    route("GET", "health/checks/certificate-expiration/{within}/{unit}", Management, certificates)
+        .gives(Health, "No certificate in use expires within that time"),
+    route("GET", "healthchecks/node", Management, fine)
+        .gives(Health, "The node serves, by its old path"),
+    route("GET", "healthchecks/node/{node}", Management, fine)
+        .gives(Health, "The node serves, by its old path"),
+    route("GET", "aliveness-test/{vhost}", Management, alive)
+        .gives(Health, "Declares a queue in a vhost, publishes to it and gets from it"),
 ];
 
 fn well(mut value: Value) -> Outcome {

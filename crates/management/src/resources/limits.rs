@@ -8,19 +8,31 @@ use serde_json::{Map, Value, json};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management};
+use crate::declare::Gives::{List, Nothing};
+use crate::declare::{Field, Kind, must};
 use crate::list;
 use crate::request::{Call, number};
 use crate::router::{Route, route};
 
+const VALUE: &[Field] = &[must("value", Kind::Number)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "vhost-limits", Management, all_vhosts),
-    route("GET", "vhost-limits/*", Management, all_vhosts),
-    route("PUT", "vhost-limits/*/*", Administrator, put_vhost),
-    route("DELETE", "vhost-limits/*/*", Administrator, delete_vhost),
-    route("GET", "user-limits", Administrator, all_users),
-    route("GET", "user-limits/*", Administrator, one_user),
-    route("PUT", "user-limits/*/*", Administrator, put_user),
-    route("DELETE", "user-limits/*/*", Administrator, delete_user),
+    route("GET", "vhost-limits", Management, all_vhosts)
+        .gives(List, "Limits of vhosts that have some"),
+    route("GET", "vhost-limits/{vhost}", Management, all_vhosts).gives(List, "Limits of a vhost"),
+    route("PUT", "vhost-limits/{vhost}/{limit}", Administrator, put_vhost)
+        .gives(Nothing, "Limits a vhost: `max-connections` or `max-queues`")
+        .takes(VALUE),
+    route("DELETE", "vhost-limits/{vhost}/{limit}", Administrator, delete_vhost)
+        .gives(Nothing, "Ends a limit of a vhost"),
+    route("GET", "user-limits", Administrator, all_users)
+        .gives(List, "Limits of users that have some"),
+    route("GET", "user-limits/{user}", Administrator, one_user).gives(List, "Limits of a user"),
+    route("PUT", "user-limits/{user}/{limit}", Administrator, put_user)
+        .gives(Nothing, "Limits a user: `max-connections` or `max-channels`")
+        .takes(VALUE),
+    route("DELETE", "user-limits/{user}/{limit}", Administrator, delete_user)
+        .gives(Nothing, "Ends a limit of a user"),
 ];
 
 /// The limits that say something.
@@ -49,7 +61,7 @@ fn all_vhosts(call: &Call<'_>) -> Outcome {
 
 /// The value of a body; a negative one is no limit.
 fn most(call: &Call<'_>) -> Result<Option<u64>, Answer> {
-    let fields = call.object_with(&["value"])?;
+    let fields = call.object()?;
     let value = number(&fields, "value")?;
     let value = value.ok_or_else(|| Answer::bad("value must be a whole number"))?;
     Ok(u64::try_from(value).ok())

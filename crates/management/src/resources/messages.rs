@@ -15,13 +15,42 @@ use serde_json::{Map, Value, json};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::declare::Gives::{Array, Object};
+use crate::declare::{Field, Kind, may, must};
 use crate::node::MessageCounts;
 use crate::request::{Call, number, table, text, truth};
-use crate::router::{Route, large, route};
+use crate::router::{Route, route};
+
+const MESSAGE: &[Field] = &[
+    must("properties", Kind::Object),
+    must("routing_key", Kind::Text),
+    must("payload", Kind::Text),
+    must("payload_encoding", Kind::Word(&["string", "base64"])),
+];
+const GET: &[Field] = &[
+    must("count", Kind::Number),
+    must("encoding", Kind::Word(&["auto", "base64"])),
+    may(
+        "ackmode",
+        Kind::Word(&[
+            "ack_requeue_true",
+            "ack_requeue_false",
+            "reject_requeue_true",
+            "reject_requeue_false",
+        ]),
+    ),
+    may("requeue", Kind::Truth),
+    may("truncate", Kind::Number),
+];
 
 pub(crate) const ROUTES: &[Route] = &[
-    large(route("POST", "exchanges/*/*/publish", Management, publish)),
-    route("POST", "queues/*/*/get", Management, get),
+    route("POST", "exchanges/{vhost}/{exchange}/publish", Management, publish)
+        .gives(Object, "Publishes a message")
+        .takes(MESSAGE)
+        .large(),
+    route("POST", "queues/{vhost}/{queue}/get", Management, get)
+        .gives(Array, "Gets messages")
+        .takes(GET),
 ];
 
 /// The most bytes of bodies in one answer; what is beyond stays in the queue.
@@ -119,8 +148,7 @@ fn publish(call: &Call<'_>) -> Outcome {
     let vhost = call.vhost_to_use(call.name(0))?;
     let exchange = call.exchange(1);
     vhost.exchange(exchange).map_err(missing_or)?;
-    let keys = ["properties", "routing_key", "payload", "payload_encoding"];
-    let fields = call.object_with(&keys)?;
+    let fields = call.object()?;
     let body = payload(&fields)?;
     let facts = call.app.node.facts();
     if facts.memory_alarm || facts.disk_alarm {
@@ -232,7 +260,7 @@ fn requeues(fields: &Map<String, Value>) -> Result<(bool, Settlement), Answer> {
 fn get(call: &Call<'_>) -> Outcome {
     let vhost = call.vhost_to_use(call.name(0))?;
     vhost.queue(call.name(1)).map_err(missing_or)?;
-    let fields = call.object_with(&["count", "encoding"])?;
+    let fields = call.object()?;
     let count = number(&fields, "count")?.unwrap_or(0);
     if count < 0 {
         return Err(Answer::bad("count must not be negative"));

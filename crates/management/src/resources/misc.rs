@@ -5,34 +5,55 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management, Monitoring};
+use crate::declare::Gives::{List, Nothing, Object};
 use crate::list;
 use crate::request::Call;
 use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "extensions", Management, none),
-    route("GET", "feature-flags", Management, features),
-    route("PUT", "feature-flags/*/enable", Administrator, enable),
-    route("GET", "deprecated-features", Management, |call| deprecated(call, |_, _| true)),
-    route("GET", "deprecated-features/used", Management, |call| deprecated(call, is_used)),
-    route("DELETE", "reset", Administrator, reset),
-    route("DELETE", "reset/*", Administrator, reset),
-    route("POST", "rebalance/queues", Administrator, nothing_to_do),
-    route("GET", "auth", Management, auth),
-    route("GET", "auth/hash_password/*", Administrator, hash_password),
-    route("GET", "auth/attempts/*", Monitoring, none),
-    route("DELETE", "auth/attempts/*", Administrator, nothing_to_do),
-    route("GET", "federation-links", Monitoring, none),
-    route("GET", "federation-links/*", Monitoring, none),
-    route("GET", "shovels", Monitoring, none),
-    route("GET", "shovels/*", Monitoring, none),
-    route("GET", "stream/connections", Management, none),
-    route("GET", "stream/connections/*", Management, none),
-    route("GET", "stream/publishers", Management, none),
-    route("GET", "stream/publishers/*", Management, none),
-    route("GET", "stream/consumers", Management, none),
-    route("GET", "stream/consumers/*", Management, none),
-    route("GET", "leveret/config", Administrator, config),
+    route("GET", "extensions", Management, none)
+        .gives(List, "Extensions of the web pages; always empty"),
+    route("GET", "feature-flags", Management, features)
+        .gives(List, "Feature flags, all of them enabled"),
+    route("PUT", "feature-flags/{flag}/enable", Administrator, enable)
+        .gives(Nothing, "Accepted for a known flag, or `all`; does nothing"),
+    route("GET", "deprecated-features", Management, |call| deprecated(call, |_, _| true))
+        .gives(List, "Deprecated features"),
+    route("GET", "deprecated-features/used", Management, |call| deprecated(call, is_used))
+        .gives(List, "Deprecated features that are in use"),
+    route("DELETE", "reset", Administrator, reset).gives(Nothing, "Forgets rates and histories"),
+    route("DELETE", "reset/{node}", Administrator, reset)
+        .gives(Nothing, "Forgets rates and histories of the node"),
+    route("POST", "rebalance/queues", Administrator, nothing_to_do)
+        .gives(Nothing, "Accepted for tools that move queues between nodes; does nothing"),
+    route("GET", "auth", Management, auth).gives(Object, "How the web pages log in"),
+    route("GET", "auth/hash_password/{password}", Administrator, hash_password)
+        .gives(Object, "A hash of a password for a file of definitions"),
+    route("GET", "auth/attempts/{node}", Monitoring, none)
+        .gives(List, "Attempts to log in; always empty"),
+    route("DELETE", "auth/attempts/{node}", Administrator, nothing_to_do)
+        .gives(Nothing, "Accepted for tools that reset these counts; does nothing"),
+    route("GET", "federation-links", Monitoring, none)
+        .gives(List, "Links of federation; always empty"),
+    route("GET", "federation-links/{vhost}", Monitoring, none)
+        .gives(List, "Links of federation in a vhost; always empty"),
+    route("GET", "shovels", Monitoring, none).gives(List, "Shovels; always empty"),
+    route("GET", "shovels/{vhost}", Monitoring, none)
+        .gives(List, "Shovels in a vhost; always empty"),
+    route("GET", "stream/connections", Management, none)
+        .gives(List, "Connections of the stream protocol; always empty"),
+    route("GET", "stream/connections/{vhost}", Management, none)
+        .gives(List, "Connections of the stream protocol in a vhost; always empty"),
+    route("GET", "stream/publishers", Management, none)
+        .gives(List, "Publishers of the stream protocol; always empty"),
+    route("GET", "stream/publishers/{vhost}", Management, none)
+        .gives(List, "Publishers of the stream protocol in a vhost; always empty"),
+    route("GET", "stream/consumers", Management, none)
+        .gives(List, "Consumers of the stream protocol; always empty"),
+    route("GET", "stream/consumers/{vhost}", Management, none)
+        .gives(List, "Consumers of the stream protocol in a vhost; always empty"),
+    route("GET", "leveret/config", Administrator, config)
+        .gives(Object, "The configuration, without secrets"),
 ];
 
 /// What clients ask for before they use it; all of it is there.

@@ -22,7 +22,6 @@ mod users;
 mod vhosts;
 
 pub(crate) use connections::numbers as connection_numbers;
-pub(crate) use leveret::open_session;
 pub(crate) use overview::{message_numbers, totals};
 pub(crate) use vhosts::numbers as vhost_numbers;
 

@@ -6,16 +6,23 @@ use serde_json::{Map, Value, json};
 use super::overview::{RABBITMQ_VERSION, exchange_types};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management, Monitoring};
+use crate::declare::Gives::{List, Nothing, Object, One};
+use crate::declare::{Field, Kind, must};
 use crate::list;
 use crate::request::{Call, text};
 use crate::router::{Route, route};
 
+const NAME: &[Field] = &[must("name", Kind::Text)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "nodes", Monitoring, all),
-    route("GET", "nodes/*", Monitoring, one),
-    route("GET", "nodes/*/memory", Monitoring, memory),
-    route("GET", "cluster-name", Management, cluster_name),
-    route("PUT", "cluster-name", Administrator, set_cluster_name),
+    route("GET", "nodes", Monitoring, all).gives(List, "The node, in a list"),
+    route("GET", "nodes/{node}", Monitoring, one).gives(One, "The node: its process and machine"),
+    route("GET", "nodes/{node}/memory", Monitoring, memory)
+        .gives(Object, "What the node needs memory for"),
+    route("GET", "cluster-name", Management, cluster_name).gives(Object, "The cluster's name"),
+    route("PUT", "cluster-name", Administrator, set_cluster_name)
+        .gives(Nothing, "Names the cluster")
+        .takes(NAME),
 ];
 
 fn details(number: u64) -> (Value, Value) {
@@ -103,7 +110,7 @@ fn cluster_name(call: &Call<'_>) -> Outcome {
 
 /// Sets what the global parameter of that name says; without it the configuration does.
 fn set_cluster_name(call: &Call<'_>) -> Outcome {
-    let fields = call.object_with(&["name"])?;
+    let fields = call.object()?;
     let name = text(&fields, "name")?;
     let (_, position) = call.app.broker().put_global_parameter(CLUSTER_NAME, &json!(name))?;
     call.audit("cluster name set", name);

@@ -7,13 +7,15 @@ use serde_json::{Map, Value, json};
 use crate::answer::Outcome;
 use crate::app::App;
 use crate::auth::Level::Management;
+use crate::declare::Gives::One;
 use crate::list;
 use crate::node::{Churn, Facts, Listener, MessageCounts};
 use crate::rates::{Depth, Numbers, Ranges, Source, Thing};
 use crate::request::Call;
 use crate::router::{Route, route};
 
-pub(crate) const ROUTES: &[Route] = &[route("GET", "overview", Management, one)];
+pub(crate) const ROUTES: &[Route] =
+    &[route("GET", "overview", Management, one).gives(One, "The server at a glance").histories()];
 
 /// The version of RabbitMQ whose interface this is, for clients that look at it.
 pub(crate) const RABBITMQ_VERSION: &str = "3.13.0";

@@ -11,21 +11,35 @@ use serde_json::{Map, Value, json};
 use super::{limits, missing_or, policies};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Policymaker};
+use crate::declare::Gives::{List, Nothing, One, Put};
+use crate::declare::{Field, Kind, must};
 use crate::list;
 use crate::request::Call;
 use crate::router::{Route, route};
 
+const VALUE: &[Field] = &[must("value", Kind::Any)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "parameters", Policymaker, all),
-    route("GET", "parameters/*", Policymaker, all),
-    route("GET", "parameters/*/*", Policymaker, all),
-    route("GET", "parameters/*/*/*", Policymaker, one),
-    route("PUT", "parameters/*/*/*", Policymaker, put),
-    route("DELETE", "parameters/*/*/*", Policymaker, delete),
-    route("GET", "global-parameters", Policymaker, all_global),
-    route("GET", "global-parameters/*", Policymaker, one_global),
-    route("PUT", "global-parameters/*", Administrator, put_global),
-    route("DELETE", "global-parameters/*", Administrator, delete_global),
+    route("GET", "parameters", Policymaker, all).gives(List, "Parameters"),
+    route("GET", "parameters/{component}", Policymaker, all)
+        .gives(List, "Parameters of a component"),
+    route("GET", "parameters/{component}/{vhost}", Policymaker, all)
+        .gives(List, "Parameters of a component in a vhost"),
+    route("GET", "parameters/{component}/{vhost}/{parameter}", Policymaker, one)
+        .gives(One, "A parameter"),
+    route("PUT", "parameters/{component}/{vhost}/{parameter}", Policymaker, put)
+        .gives(Put, "Sets a parameter")
+        .takes(VALUE),
+    route("DELETE", "parameters/{component}/{vhost}/{parameter}", Policymaker, delete)
+        .gives(Nothing, "Deletes a parameter"),
+    route("GET", "global-parameters", Policymaker, all_global).gives(List, "Global parameters"),
+    route("GET", "global-parameters/{parameter}", Policymaker, one_global)
+        .gives(One, "A global parameter"),
+    route("PUT", "global-parameters/{parameter}", Administrator, put_global)
+        .gives(Put, "Sets a global parameter")
+        .takes(VALUE),
+    route("DELETE", "global-parameters/{parameter}", Administrator, delete_global)
+        .gives(Nothing, "Deletes a global parameter"),
 ];
 
 const OPERATOR_POLICY: &str = "operator_policy";
@@ -82,7 +96,7 @@ fn invalid(refusal: Refusal) -> Answer {
 
 /// The value of a body.
 fn value(call: &Call<'_>) -> Result<Value, Answer> {
-    Ok(call.object_with(&["value"])?.remove("value").unwrap_or(Value::Null))
+    Ok(call.object()?.remove("value").unwrap_or(Value::Null))
 }
 
 /// The value of a body that must have fields.

@@ -7,15 +7,24 @@ use serde_json::{Value, json};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Administrator;
+use crate::declare::Gives::{List, Nothing, One, Put};
+use crate::declare::{Field, Kind, must};
 use crate::list;
 use crate::request::{Call, text};
 use crate::router::{Route, route};
 
+const PERMISSIONS: &[Field] =
+    &[must("configure", Kind::Text), must("write", Kind::Text), must("read", Kind::Text)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "permissions", Administrator, all),
-    route("GET", "permissions/*/*", Administrator, one),
-    route("PUT", "permissions/*/*", Administrator, put),
-    route("DELETE", "permissions/*/*", Administrator, delete),
+    route("GET", "permissions", Administrator, all).gives(List, "Permissions"),
+    route("GET", "permissions/{vhost}/{user}", Administrator, one)
+        .gives(One, "Permissions of a user in a vhost"),
+    route("PUT", "permissions/{vhost}/{user}", Administrator, put)
+        .gives(Put, "Grants permissions")
+        .takes(PERMISSIONS),
+    route("DELETE", "permissions/{vhost}/{user}", Administrator, delete)
+        .gives(Nothing, "Takes permissions away"),
 ];
 
 fn render(vhost: &Vhost, user: &str, granted: &Permissions) -> Value {
@@ -56,7 +65,7 @@ fn one(call: &Call<'_>) -> Outcome {
 
 fn put(call: &Call<'_>) -> Outcome {
     let vhost = call.vhost(call.name(0)).map_err(|_| Answer::no_vhost())?;
-    let fields = call.object_with(&["configure", "write", "read"])?;
+    let fields = call.object()?;
     let user = call.name(1);
     let broker = call.app.broker();
     broker.user(user).map_err(|_| Answer::bad(format!("no such user: {user}")))?;

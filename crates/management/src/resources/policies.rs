@@ -7,23 +7,50 @@ use serde_json::{Map, Value, json};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management, Policymaker};
+use crate::declare::Gives::{List, Nothing, One, Put};
+use crate::declare::{Field, Kind, may, must};
 use crate::list;
 use crate::request::{Call, number, table, text};
 use crate::router::{Route, route};
 
+const POLICY: &[Field] = &[
+    must("pattern", Kind::Text),
+    must("definition", Kind::Object),
+    may("priority", Kind::Number),
+    may("apply-to", Kind::Text),
+];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "policies", Management, |call| all(call, PolicyKind::Policy)),
-    route("GET", "policies/*", Management, |call| all(call, PolicyKind::Policy)),
-    route("GET", "policies/*/*", Management, |call| one(call, PolicyKind::Policy)),
-    route("PUT", "policies/*/*", Policymaker, |call| put(call, PolicyKind::Policy)),
-    route("DELETE", "policies/*/*", Policymaker, |call| delete(call, PolicyKind::Policy)),
-    route("GET", "operator-policies", Management, |call| all(call, PolicyKind::Operator)),
-    route("GET", "operator-policies/*", Management, |call| all(call, PolicyKind::Operator)),
-    route("GET", "operator-policies/*/*", Management, |call| one(call, PolicyKind::Operator)),
-    route("PUT", "operator-policies/*/*", Administrator, |call| put(call, PolicyKind::Operator)),
-    route("DELETE", "operator-policies/*/*", Administrator, |call| {
+    route("GET", "policies", Management, |call| all(call, PolicyKind::Policy))
+        .gives(List, "Policies"),
+    route("GET", "policies/{vhost}", Management, |call| all(call, PolicyKind::Policy))
+        .gives(List, "Policies of a vhost"),
+    route("GET", "policies/{vhost}/{policy}", Management, |call| one(call, PolicyKind::Policy))
+        .gives(One, "A policy"),
+    route("PUT", "policies/{vhost}/{policy}", Policymaker, |call| put(call, PolicyKind::Policy))
+        .gives(Put, "Adds or changes a policy")
+        .takes(POLICY),
+    route("DELETE", "policies/{vhost}/{policy}", Policymaker, |call| {
+        delete(call, PolicyKind::Policy)
+    })
+    .gives(Nothing, "Deletes a policy"),
+    route("GET", "operator-policies", Management, |call| all(call, PolicyKind::Operator))
+        .gives(List, "Operator policies"),
+    route("GET", "operator-policies/{vhost}", Management, |call| all(call, PolicyKind::Operator))
+        .gives(List, "Operator policies of a vhost"),
+    route("GET", "operator-policies/{vhost}/{policy}", Management, |call| {
+        one(call, PolicyKind::Operator)
+    })
+    .gives(One, "An operator policy"),
+    route("PUT", "operator-policies/{vhost}/{policy}", Administrator, |call| {
+        put(call, PolicyKind::Operator)
+    })
+    .gives(Put, "Adds or changes an operator policy")
+    .takes(POLICY),
+    route("DELETE", "operator-policies/{vhost}/{policy}", Administrator, |call| {
         delete(call, PolicyKind::Operator)
-    }),
+    })
+    .gives(Nothing, "Deletes an operator policy"),
 ];
 
 /// What a policy says.
@@ -57,7 +84,7 @@ fn one(call: &Call<'_>, kind: PolicyKind) -> Outcome {
 
 fn put(call: &Call<'_>, kind: PolicyKind) -> Outcome {
     let vhost = call.vhost_to_use(call.name(0))?;
-    let fields = call.object_with(&["pattern", "definition"])?;
+    let fields = call.object()?;
     set(call, kind, (&vhost, call.name(1)), &fields)
 }
 

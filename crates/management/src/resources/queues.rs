@@ -13,21 +13,52 @@ use super::{bindings, consumers, missing_or};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
 use crate::date;
+use crate::declare::Gives::{List, Nothing, One, Page, Put};
+use crate::declare::{Asked, Field, Kind, asks, may, must};
 use crate::list::{self, Item, Key};
 use crate::rates::{Depth, QUEUE_STATS, Ranges, Source, Thing, queue_numbers};
 use crate::request::{Call, table, text, truth};
 use crate::router::{Route, route};
 
+/// What lists of queues may be asked for.
+const LISTS: &[Asked] = &[
+    asks("disable_stats", Kind::Truth, "only what a queue is, without what it does"),
+    asks("enable_queue_totals", Kind::Truth, "with `disable_stats`: its numbers of messages too"),
+];
+const DELETE: &[Asked] = &[
+    asks("if-unused", Kind::Truth, "only a queue without consumers"),
+    asks("if-empty", Kind::Truth, "only a queue without messages"),
+];
+const QUEUE: &[Field] =
+    &[may("durable", Kind::Truth), may("auto_delete", Kind::Truth), may("arguments", Kind::Object)];
+const ACTION: &[Field] = &[must("action", Kind::Word(&["sync", "cancel_sync"]))];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "queues", Management, all),
-    route("GET", "queues/detailed", Management, all),
-    route("GET", "queues/*", Management, all),
-    route("GET", "queues/*/*", Management, one),
-    route("PUT", "queues/*/*", Management, put),
-    route("DELETE", "queues/*/*", Management, delete),
-    route("GET", "queues/*/*/bindings", Management, bindings::of_queue),
-    route("DELETE", "queues/*/*/contents", Management, purge),
-    route("POST", "queues/*/*/actions", Management, act),
+    route("GET", "queues", Management, all).gives(Page, "Queues").asks(LISTS).histories(),
+    route("GET", "queues/detailed", Management, all)
+        .gives(Page, "Queues, by the name of newer tools")
+        .asks(LISTS)
+        .histories(),
+    route("GET", "queues/{vhost}", Management, all)
+        .gives(Page, "Queues of a vhost")
+        .asks(LISTS)
+        .histories(),
+    route("GET", "queues/{vhost}/{queue}", Management, one)
+        .gives(One, "A queue and its consumers")
+        .histories(),
+    route("PUT", "queues/{vhost}/{queue}", Management, put)
+        .gives(Put, "Declares a queue")
+        .takes(QUEUE),
+    route("DELETE", "queues/{vhost}/{queue}", Management, delete)
+        .gives(Nothing, "Deletes a queue")
+        .asks(DELETE),
+    route("GET", "queues/{vhost}/{queue}/bindings", Management, bindings::of_queue)
+        .gives(List, "Bindings to a queue"),
+    route("DELETE", "queues/{vhost}/{queue}/contents", Management, purge)
+        .gives(Nothing, "Purges a queue"),
+    route("POST", "queues/{vhost}/{queue}/actions", Management, act)
+        .gives(Nothing, "Accepted for tools that synchronise mirrors; does nothing")
+        .takes(ACTION),
 ];
 
 /// A queue, and the present.
@@ -249,7 +280,7 @@ fn purge(call: &Call<'_>) -> Outcome {
 fn act(call: &Call<'_>) -> Outcome {
     let vhost = call.vhost_to_use(call.name(0))?;
     vhost.queue(call.name(1)).map_err(missing_or)?;
-    let fields = call.object_with(&["action"])?;
+    let fields = call.object()?;
     match text(&fields, "action")? {
         "sync" | "cancel_sync" => Ok(Answer::empty(StatusCode::NO_CONTENT)),
         other => Err(Answer::bad(format!("unknown action {other:?}"))),

@@ -9,16 +9,26 @@ use serde_json::{Value, json};
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Administrator;
+use crate::declare::Gives::{List, Nothing, Put};
+use crate::declare::{Field, Kind, must};
 use crate::list;
 use crate::request::{Call, text};
 use crate::router::{Route, route};
 
+const PERMISSIONS: &[Field] =
+    &[must("exchange", Kind::Text), must("write", Kind::Text), must("read", Kind::Text)];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "topic-permissions", Administrator, all),
-    route("GET", "topic-permissions/*/*", Administrator, both),
-    route("PUT", "topic-permissions/*/*", Administrator, put),
-    route("DELETE", "topic-permissions/*/*", Administrator, delete),
-    route("DELETE", "topic-permissions/*/*/*", Administrator, delete),
+    route("GET", "topic-permissions", Administrator, all).gives(List, "Topic permissions"),
+    route("GET", "topic-permissions/{vhost}/{user}", Administrator, both)
+        .gives(List, "Topic permissions of a user in a vhost"),
+    route("PUT", "topic-permissions/{vhost}/{user}", Administrator, put)
+        .gives(Put, "Grants topic permissions")
+        .takes(PERMISSIONS),
+    route("DELETE", "topic-permissions/{vhost}/{user}", Administrator, delete)
+        .gives(Nothing, "Takes all topic permissions of a user in a vhost away"),
+    route("DELETE", "topic-permissions/{vhost}/{user}/{exchange}", Administrator, delete)
+        .gives(Nothing, "Takes topic permissions for an exchange away"),
 ];
 
 fn render(vhost: &Vhost, user: &str, exchange: &str, granted: &TopicPermissions) -> Value {
@@ -61,7 +71,7 @@ fn both(call: &Call<'_>) -> Outcome {
 
 fn put(call: &Call<'_>) -> Outcome {
     let vhost = call.vhost(call.name(0)).map_err(|_| Answer::no_vhost())?;
-    let fields = call.object_with(&["exchange", "write", "read"])?;
+    let fields = call.object()?;
     let (user, exchange) = (call.name(1), text(&fields, "exchange")?);
     let exchange = if exchange == "amq.default" { "" } else { exchange };
     let broker = call.app.broker();

@@ -11,20 +11,37 @@ use super::limits::user_limits;
 use super::{missing_or, permissions, topic_permissions};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management};
+use crate::declare::Gives::{List, Nothing, Object, One, Page, Put};
+use crate::declare::{Field, Kind, may, must, own};
 use crate::list;
 use crate::request::{Call, text};
 use crate::router::{Route, route};
 
+const NAMES: &[Field] = &[must("users", Kind::Texts)];
+const USER: &[Field] = &[
+    own("tags", Kind::Tags),
+    may("password", Kind::Text),
+    may("password_hash", Kind::Text),
+    may("hashing_algorithm", Kind::Text),
+];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "whoami", Management, whoami),
-    route("GET", "users", Administrator, all),
-    route("GET", "users/without-permissions", Administrator, without_permissions),
-    route("POST", "users/bulk-delete", Administrator, delete_many),
-    route("GET", "users/*", Administrator, one),
-    route("PUT", "users/*", Administrator, put),
-    route("DELETE", "users/*", Administrator, delete),
-    route("GET", "users/*/permissions", Administrator, permissions::of_user),
-    route("GET", "users/*/topic-permissions", Administrator, topic_permissions::of_user),
+    route("GET", "whoami", Management, whoami).gives(Object, "The caller and its tags"),
+    route("GET", "users", Administrator, all).gives(Page, "Users"),
+    route("GET", "users/without-permissions", Administrator, without_permissions)
+        .gives(Page, "Users without permissions anywhere"),
+    route("POST", "users/bulk-delete", Administrator, delete_many)
+        .gives(Nothing, "Deletes users")
+        .takes(NAMES),
+    route("GET", "users/{user}", Administrator, one).gives(One, "A user"),
+    route("PUT", "users/{user}", Administrator, put)
+        .gives(Put, "Adds or changes a user")
+        .takes(USER),
+    route("DELETE", "users/{user}", Administrator, delete).gives(Nothing, "Deletes a user"),
+    route("GET", "users/{user}/permissions", Administrator, permissions::of_user)
+        .gives(List, "Permissions of a user"),
+    route("GET", "users/{user}/topic-permissions", Administrator, topic_permissions::of_user)
+        .gives(List, "Topic permissions of a user"),
 ];
 
 fn tags(user: &User) -> Value {
@@ -109,7 +126,7 @@ fn delete(call: &Call<'_>) -> Outcome {
 }
 
 fn delete_many(call: &Call<'_>) -> Outcome {
-    let fields = call.object_with(&["users"])?;
+    let fields = call.object()?;
     let Some(Value::Array(names)) = fields.get("users") else {
         return Err(Answer::bad("users must be a list of names"));
     };

@@ -12,22 +12,41 @@ use super::overview::{lengths, message_numbers};
 use super::{missing_or, permissions, topic_permissions, users};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management};
+use crate::declare::Gives::{List, Nothing, One, Page, Put};
+use crate::declare::{Field, Kind, may};
 use crate::list::{self, Item};
 use crate::node::MessageCounts;
 use crate::rates::{Depth, Ranges, Source, Thing};
 use crate::request::{Call, text};
 use crate::router::{Route, route};
 
+const VHOST: &[Field] = &[
+    may("description", Kind::Text),
+    may("tags", Kind::Tags),
+    may("default_queue_type", Kind::Text),
+];
+
 pub(crate) const ROUTES: &[Route] = &[
-    route("GET", "vhosts", Management, all),
-    route("GET", "vhosts/*", Management, one),
-    route("PUT", "vhosts/*", Administrator, put),
-    route("DELETE", "vhosts/*", Administrator, delete),
-    route("GET", "vhosts/*/permissions", Administrator, permissions::of_vhost),
-    route("GET", "vhosts/*/topic-permissions", Administrator, topic_permissions::of_vhost),
-    route("POST", "vhosts/*/start/*", Administrator, start),
-    route("POST", "vhosts/*/deletion/protection", Administrator, |call| protect(call, true)),
-    route("DELETE", "vhosts/*/deletion/protection", Administrator, |call| protect(call, false)),
+    route("GET", "vhosts", Management, all).gives(Page, "Vhosts").histories(),
+    route("GET", "vhosts/{vhost}", Management, one).gives(One, "A vhost").histories(),
+    route("PUT", "vhosts/{vhost}", Administrator, put)
+        .gives(Put, "Adds or changes a vhost")
+        .takes(VHOST),
+    route("DELETE", "vhosts/{vhost}", Administrator, delete)
+        .gives(Nothing, "Deletes a vhost and all in it")
+        .refuses(412, "the vhost is protected from deletion"),
+    route("GET", "vhosts/{vhost}/permissions", Administrator, permissions::of_vhost)
+        .gives(List, "Permissions in a vhost"),
+    route("GET", "vhosts/{vhost}/topic-permissions", Administrator, topic_permissions::of_vhost)
+        .gives(List, "Topic permissions in a vhost"),
+    route("POST", "vhosts/{vhost}/start/{node}", Administrator, start)
+        .gives(Nothing, "Accepted for tools that start vhosts; does nothing"),
+    route("POST", "vhosts/{vhost}/deletion/protection", Administrator, |call| protect(call, true))
+        .gives(Nothing, "Protects a vhost from deletion"),
+    route("DELETE", "vhosts/{vhost}/deletion/protection", Administrator, |call| {
+        protect(call, false)
+    })
+    .gives(Nothing, "Ends the protection of a vhost"),
 ];
 
 struct Row(Arc<Vhost>, MessageCounts);

@@ -9,6 +9,7 @@ use leveret_broker::queue::{Cursor, Out, QueueHandle};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
+use crate::declare::{Asked, Kind, asks};
 use crate::node::{Connection, Consumer};
 use crate::request::Call;
 use crate::resources::messages::{head_to_json, payload_to_json};
@@ -21,6 +22,19 @@ const BYTES_MAX: usize = 16 << 20;
 const TRUNCATE: u64 = 64 << 10;
 /// The most conditions of a filter.
 const CONDITIONS_MAX: usize = 16;
+
+/// What a query may say of how much is to be shown.
+pub(super) const LOOK: &[Asked] = &[
+    asks("from", Kind::Text, "the `next` of the answer before"),
+    asks("count", Kind::Number, "how many messages, at most; 50 without it"),
+    asks("encoding", Kind::Word(&["auto", "base64"]), "how payloads are shown"),
+    asks("truncate", Kind::Number, "how many bytes of a payload are shown"),
+    asks("where", Kind::Texts, "conditions that all hold, as `headers.k=v`; may be repeated"),
+];
+pub(super) const UNACKED: &[Asked] = &[
+    asks("from", Kind::Number, "the `next` of the answer before"),
+    asks("count", Kind::Number, "how many messages, at most; 50 without it"),
+];
 
 /// A place in a queue as a text.
 pub(super) fn show_cursor(at: Cursor) -> String {

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::browse::{filter, queue, read_cursor, show_cursor};
 use crate::answer::{Answer, Outcome};
+use crate::declare::{Field, Kind, may, own};
 use crate::request::{Call, number, text, truth};
 use crate::resources::missing_or;
 
@@ -28,6 +29,25 @@ const STEP: usize = 1_000;
 const POSITIONS_MAX: usize = 100_000;
 /// How often a rate is looked at, in a second.
 const STEPS_A_SECOND: u64 = 10;
+
+/// What a body says: either `positions` or `where` must be there.
+pub(super) const FIELDS: &[Field] = &[
+    may("positions", Kind::Numbers),
+    may("where", Kind::Texts),
+    may("from", Kind::Text),
+    may("dry_run", Kind::Truth),
+    may("limit", Kind::Number),
+    may("rate", Kind::Number),
+];
+pub(super) const MOVE: &[Field] = &[
+    own("to", Kind::Object),
+    may("positions", Kind::Numbers),
+    may("where", Kind::Texts),
+    may("from", Kind::Text),
+    may("dry_run", Kind::Truth),
+    may("limit", Kind::Number),
+    may("rate", Kind::Number),
+];
 
 /// Which messages are meant.
 enum Which {

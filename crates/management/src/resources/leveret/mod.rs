@@ -1,54 +1,88 @@
 //! `/leveret`: what RabbitMQ's interface has no place for: sessions of the web pages, looking
-//! through queues, changing what is in them, scheduled messages, the tail of the log.
+//! through queues, changing what is in them, scheduled messages, the tail of the log; and the document of all routes.
 
 mod browse;
 mod change;
 mod scheduled;
 
-use std::net::SocketAddr;
-
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, SET_COOKIE};
-use serde_json::{Map, Value, json};
+use hyper::header::SET_COOKIE;
+use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
-use crate::app::App;
-use crate::auth::Level::{Anybody, Management, Monitoring};
+use crate::auth::Level::{Management, Monitoring};
 use crate::auth::{Caller, no_cookie};
+use crate::declare::Gives::{Nothing, Object};
+use crate::declare::{Asked, Field, Kind, asks, must};
 use crate::node::LogLine;
-use crate::request::{Call, text};
-use crate::router::{Handler, Route, large, route};
+use crate::openapi;
+use crate::request::{Call, object, text};
+use crate::router::{Handler, Route, Visit, open, route};
 
-pub(crate) const ROUTES: &[Route] = &[
-    route("POST", "leveret/session", Anybody, NEVER),
-    route("DELETE", "leveret/session", Management, close_session),
-    route("GET", "leveret/queues/*/*/messages", Management, browse::messages),
-    route("GET", "leveret/queues/*/*/unacked", Management, browse::unacked),
-    large(route("POST", "leveret/queues/*/*/messages/delete", Management, change::delete)),
-    large(route("POST", "leveret/queues/*/*/messages/move", Management, change::relocate)),
-    large(route("POST", "leveret/queues/*/*/messages/redrive", Management, change::redrive)),
-    route("GET", "leveret/exchanges/*/*/scheduled", Management, scheduled::list),
-    route("DELETE", "leveret/exchanges/*/*/scheduled", Management, scheduled::cancel_one),
-    route("DELETE", "leveret/exchanges/*/*/scheduled/*", Management, scheduled::cancel),
-    route("GET", "leveret/logs", Monitoring, logs),
+const SESSION: &[Field] = &[must("username", Kind::Text), must("password", Kind::Text)];
+const LOGS: &[Asked] = &[
+    asks("after", Kind::Number, "only entries behind that id"),
+    asks("count", Kind::Number, "how many entries, at most"),
+    asks(
+        "level",
+        Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+        "of that level or worse",
+    ),
 ];
 
-/// A session is opened by who is not known yet: see [`open_session`].
-const NEVER: Handler = |_| Err(Answer::not_found());
+pub(crate) const ROUTES: &[Route] = &[
+    open("POST", "leveret/session", Handler::Anybody(open_session))
+        .gives(Nothing, "Opens a session of the web pages: its cookie comes with the answer")
+        .takes(SESSION),
+    open("GET", "openapi.json", Handler::Anybody(openapi::document)).gives(Object, "This document"),
+    route("DELETE", "leveret/session", Management, close_session)
+        .gives(Nothing, "Ends the session of the request's cookie"),
+    route("GET", "leveret/queues/{vhost}/{queue}/messages", Management, browse::messages)
+        .gives(Object, "Looks through a queue without taking anything")
+        .asks(browse::LOOK),
+    route("GET", "leveret/queues/{vhost}/{queue}/unacked", Management, browse::unacked)
+        .gives(Object, "Messages that are out, and with whom")
+        .asks(browse::UNACKED),
+    route("POST", "leveret/queues/{vhost}/{queue}/messages/delete", Management, change::delete)
+        .gives(Object, "Deletes messages")
+        .takes(change::FIELDS)
+        .large(),
+    route("POST", "leveret/queues/{vhost}/{queue}/messages/move", Management, change::relocate)
+        .gives(Object, "Moves messages to a queue or an exchange")
+        .takes(change::MOVE)
+        .large(),
+    route("POST", "leveret/queues/{vhost}/{queue}/messages/redrive", Management, change::redrive)
+        .gives(Object, "Moves dead letters back to the queues they come from")
+        .takes(change::FIELDS)
+        .large(),
+    route("GET", "leveret/exchanges/{vhost}/{exchange}/scheduled", Management, scheduled::list)
+        .gives(Object, "Messages that wait in an exchange")
+        .asks(browse::LOOK),
+    route(
+        "DELETE",
+        "leveret/exchanges/{vhost}/{exchange}/scheduled",
+        Management,
+        scheduled::cancel_one,
+    )
+    .gives(Object, "Cancels a scheduled message by its position")
+    .asks(scheduled::ONE),
+    route(
+        "DELETE",
+        "leveret/exchanges/{vhost}/{exchange}/scheduled/{message_id}",
+        Management,
+        scheduled::cancel,
+    )
+    .gives(Object, "Cancels scheduled messages by their message-id"),
+    route("GET", "leveret/logs", Monitoring, logs).gives(Object, "The tail of the log").asks(LOGS),
+];
 
 /// The most lines of the log in one answer.
 const LINES_MAX: u64 = 1_000;
 
 /// Opens a session of the web pages.
-pub(crate) fn open_session(
-    app: &App,
-    _headers: &HeaderMap,
-    peer: SocketAddr,
-    body: &[u8],
-) -> Outcome {
-    let fields: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|error| Answer::bad(format!("not_json: {error}")))?;
-    let from = peer.ip().to_canonical();
+fn open_session(visit: &Visit<'_>) -> Outcome {
+    let (app, from) = (visit.app, visit.from);
+    let fields = object(visit.body, visit.route)?;
     let (user, password) = (text(&fields, "username")?, text(&fields, "password")?);
     let Some(login) = app.node.log_in(user, password.as_bytes(), from) else {
         return Err(Answer::error(StatusCode::UNAUTHORIZED, "not_authorized", "Login failed"));

@@ -8,8 +8,14 @@ use serde_json::json;
 
 use super::browse::Look;
 use crate::answer::{Answer, Outcome};
+use crate::declare::{Asked, Kind, Need, asks};
 use crate::request::Call;
 use crate::resources::missing_or;
+
+pub(super) const ONE: &[Asked] = &[Asked {
+    need: Need::OwnWords,
+    ..asks("position", Kind::Number, "the `position` by which it is listed")
+}];
 
 /// The vhost of the exchange that the path names, if the caller may do that with it.
 fn check(call: &Call<'_>, permission: Permission) -> Result<Name, Answer> {
