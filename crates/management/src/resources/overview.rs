@@ -86,8 +86,8 @@ pub(crate) fn exchange_types() -> Value {
 pub(crate) fn listeners(app: &App) -> Value {
     let one = |one: &Listener| {
         json!({
-            "node": app.node_name, "protocol": one.name(), "ip_address": one.address.ip().to_string(),
-            "port": one.address.port(), "socket_opts": {},
+            "node": app.node_name, "protocol": one.name(),
+            "ip_address": one.address.ip().to_string(), "port": one.address.port(), "socket_opts": {},
         })
     };
     app.node.listeners().iter().map(one).collect()
