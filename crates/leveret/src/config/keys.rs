@@ -340,8 +340,8 @@ keys! {
     management_ssl_ip: IpAddr = "management.ssl.ip", default "127.0.0.1";
     reload false
 
-    /// The port of the management interface over TLS, beside the one without. `auto` is 15671, and none if
-    /// that port is taken; 0 takes a free port; `none` turns it off.
+    /// The port of the management interface over TLS, beside the one without. `auto` is 15671, and
+    /// none if that port is taken; 0 takes a free port; `none` turns it off.
     management_ssl_port: AutoPort = "management.ssl.port", default "none";
     reload false
 
