@@ -277,7 +277,10 @@ fn components() -> Value {
             (name.to_owned(), one)
         })
         .collect();
-    let error = |words: &str| json!({ "description": words, "content": content(reference("schemas", "Error")) });
+    let error = |words: &str| {
+        let content = content(reference("schemas", "Error"));
+        json!({ "description": words, "content": content })
+    };
     json!({
         "parameters": parameters, "schemas": schemas(),
         "responses": {

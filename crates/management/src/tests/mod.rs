@@ -52,6 +52,26 @@ fn every_resource_answers_who_may_and_no_one_else() {
 }
 
 #[test]
+fn the_document_of_the_interface_is_for_everybody() {
+    let world = World::new();
+    let document = world.ask(None, "GET", "openapi.json", "");
+    assert_eq!((document.status, document.header("content-type")), (200, Some("application/json")));
+    let put = &document.json()["paths"]["/permissions/{vhost}/{user}"]["put"];
+    let body = &put["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(body["required"], json!(["configure", "write", "read"]));
+    let refused =
+        world.ask(Some("admin:admin"), "PUT", "permissions/%2F/admin", "{\"write\":\"\"}");
+    let reason = json!("[{key_missing,configure},{key_missing,read}]");
+    assert_eq!((refused.status, &refused.json()["reason"]), (400, &reason));
+    assert_eq!(world.ask(None, "POST", "openapi.json", "").status, 405);
+    let session = world.ask(None, "POST", "leveret/session", "{\"username\":\"admin\"}");
+    assert_eq!(
+        (session.status, &session.json()["reason"]),
+        (400, &json!("[{key_missing,password}]"))
+    );
+}
+
+#[test]
 fn names_of_all_kinds_go_there_and_back() {
     let world = World::new();
     for name in NAMES {

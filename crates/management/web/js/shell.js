@@ -101,6 +101,7 @@ function side(app, overview) {
         h('div', null, `${overview.product_name ?? ''} ${overview.product_version ?? ''}`),
         h('div', { class: 'name' }, overview.cluster_name),
       ],
+      h('div', null, h('a', { href: 'api/openapi.json' }, 'The HTTP API (OpenAPI)')),
       select(
         'Read every',
         String(settings.interval),

@@ -1,5 +1,6 @@
 //! `/leveret`: what RabbitMQ's interface has no place for: sessions of the web pages, looking
-//! through queues, changing what is in them, scheduled messages, the tail of the log; and the document of all routes.
+//! through queues, changing what is in them, scheduled messages, the tail of the log; and, at
+//! `/openapi.json`, the document of all routes.
 
 mod browse;
 mod change;
