@@ -8,11 +8,17 @@
 pub(crate) enum Kind {
     Text,
     Truth,
+    /// A whole number.
     Number,
+    /// A whole number that is no smaller.
+    From(u64),
+    /// A whole number between two, or one of them.
+    Between(u64, u64),
     Object,
     /// Any JSON.
     Any,
     Texts,
+    /// Whole numbers from 0.
     Numbers,
     /// Tags: a list of texts, or one with commas.
     Tags,

@@ -15,7 +15,7 @@ use crate::request::{Call, Query};
 const PATTERN_MAX: usize = 1_000;
 const PATTERN_SIZE_MAX: usize = 1 << 20;
 /// The largest page.
-const PAGE_MAX: u64 = 500;
+pub(crate) const PAGE_MAX: u64 = 500;
 
 /// By what items are sorted.
 #[derive(Debug, Clone, PartialEq)]

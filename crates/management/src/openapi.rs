@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Outcome};
-use crate::declare::{Asked, Body, Field, Gives, Kind, Need};
+use crate::declare::{Asked, Body, Field, Gives, Kind, Need, asks, must};
+use crate::list::PAGE_MAX;
 use crate::router::{self, Handler, Route, Visit, placeholder};
 
 /// What is said of the whole.
@@ -43,28 +44,33 @@ const NAMES: [(&str, &str); 20] = [
     ("message_id", "the message-id of scheduled messages"),
 ];
 
-/// What all lists understand: to the first two also the answers with one object.
-const COLUMNS: (&str, &str, &str) =
-    ("columns", "string", "with commas: the keys that are wanted, with their paths (`a.b`)");
-const SORTED: [(&str, &str, &str); 2] = [
-    ("sort", "string", "the key, with its path, by which the list is sorted"),
-    ("sort_reverse", "boolean", "whether the list is turned round"),
+/// What lists and answers with one object understand.
+const COLUMNS: [Asked; 1] = [asks(
+    "columns",
+    Kind::Text,
+    "with commas: the keys that are wanted, with their paths (`a.b`)",
+)];
+/// What all lists understand.
+const SORTED: [Asked; 2] = [
+    asks("sort", Kind::Text, "the key, with its path, by which the list is sorted"),
+    asks("sort_reverse", Kind::Truth, "whether the list is turned round"),
 ];
-const PAGED: [(&str, &str, &str); 4] = [
-    ("page", "integer", "the page that is wanted, from 1; without it the answer is a list"),
-    ("page_size", "integer", "how many are on a page, from 1 to 500; 100 without it"),
-    ("name", "string", "on pages: only what has this in its name"),
-    ("use_regex", "boolean", "on pages: `name` is a regular expression"),
+const PAGED: [Asked; 4] = [
+    asks("page", Kind::From(1), "the page that is wanted; without it the answer is a list"),
+    asks("page_size", Kind::Between(1, PAGE_MAX), "how many are on a page; 100 without it"),
+    asks("name", Kind::Text, "on pages: only what has this in its name"),
+    asks("use_regex", Kind::Truth, "on pages: `name` is a regular expression"),
 ];
 /// What histories are asked for by: both of a pair are needed.
-const HISTORIES: [(&str, &str, &str); 6] = [
-    ("msg_rates_age", "integer", "how far back rates of messages are told, in seconds"),
-    ("msg_rates_incr", "integer", "in which steps, in seconds"),
-    ("lengths_age", "integer", "how far back lengths are told, in seconds"),
-    ("lengths_incr", "integer", "in which steps, in seconds"),
-    ("data_rates_age", "integer", "how far back rates of bytes are told, in seconds"),
-    ("data_rates_incr", "integer", "in which steps, in seconds"),
+const HISTORIES: [Asked; 6] = [
+    asks("msg_rates_age", SECONDS, "how far back rates of messages are told, in seconds"),
+    asks("msg_rates_incr", SECONDS, "in which steps, in seconds"),
+    asks("lengths_age", SECONDS, "how far back lengths are told, in seconds"),
+    asks("lengths_incr", SECONDS, "in which steps, in seconds"),
+    asks("data_rates_age", SECONDS, "how far back rates of bytes are told, in seconds"),
+    asks("data_rates_incr", SECONDS, "in which steps, in seconds"),
 ];
+const SECONDS: Kind = Kind::From(1);
 
 /// What a value of that kind looks like.
 fn schema(kind: Kind) -> Value {
@@ -72,10 +78,14 @@ fn schema(kind: Kind) -> Value {
         Kind::Text => json!({ "type": "string" }),
         Kind::Truth => json!({ "type": "boolean" }),
         Kind::Number => json!({ "type": "integer" }),
+        Kind::From(least) => json!({ "type": "integer", "minimum": least }),
+        Kind::Between(least, most) => {
+            json!({ "type": "integer", "minimum": least, "maximum": most })
+        }
         Kind::Object => json!({ "type": "object" }),
         Kind::Any => json!({}),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
-        Kind::Numbers => json!({ "type": "array", "items": { "type": "integer" } }),
+        Kind::Numbers => json!({ "type": "array", "items": schema(Kind::From(0)) }),
         Kind::Tags => json!({ "oneOf": [schema(Kind::Text), schema(Kind::Texts)] }),
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
     }
@@ -110,25 +120,20 @@ fn asked(one: &Asked) -> Value {
 }
 
 /// The parameters that several routes have, which stand in the document once.
-fn shared(route: &Route) -> Vec<&'static str> {
-    let mut shared = Vec::new();
-    if matches!(route.gives, Gives::Page | Gives::List | Gives::One) {
-        shared.push(COLUMNS.0);
-    }
-    if matches!(route.gives, Gives::Page | Gives::List) {
-        shared.extend(SORTED.iter().map(|one| one.0));
-    }
-    if route.gives == Gives::Page {
-        shared.extend(PAGED.iter().map(|one| one.0));
-    }
-    if route.histories {
-        shared.extend(HISTORIES.iter().map(|one| one.0));
-    }
-    shared
+fn shared(route: &Route) -> impl Iterator<Item = &'static Asked> {
+    let (chosen, sorted, paged) = match route.gives {
+        Gives::Page => (true, true, true),
+        Gives::List => (true, true, false),
+        Gives::One => (true, false, false),
+        _ => (false, false, false),
+    };
+    let groups: [(bool, &[Asked]); 4] =
+        [(chosen, &COLUMNS), (sorted, &SORTED), (paged, &PAGED), (route.histories, &HISTORIES)];
+    groups.into_iter().filter(|(is_there, _)| *is_there).flat_map(|(_, group)| group)
 }
 
 fn parameters(route: &Route) -> Value {
-    let shared = shared(route).into_iter().map(|name| reference("parameters", name));
+    let shared = shared(route).map(|one| reference("parameters", one.name));
     route.query.iter().map(asked).chain(shared).collect()
 }
 
@@ -148,7 +153,7 @@ fn body(route: &Route) -> Option<Value> {
             "content": content(object_schema(fields)),
         })),
         Body::Definitions => {
-            let form = object_schema(&[crate::declare::must("file", Kind::Text)]);
+            let form = object_schema(&[must("file", Kind::Text)]);
             let mut content = content(json!({ "type": "object" }));
             content["multipart/form-data"] = json!({ "schema": form });
             Some(json!({ "required": true, "content": content }))
@@ -268,15 +273,8 @@ fn schemas() -> Value {
 }
 
 fn components() -> Value {
-    let all = [COLUMNS].into_iter().chain(SORTED).chain(PAGED).chain(HISTORIES);
-    let parameters: Map<String, Value> = all
-        .map(|(name, kind, words)| {
-            let one = json!({
-                "name": name, "in": "query", "description": words, "schema": { "type": kind },
-            });
-            (name.to_owned(), one)
-        })
-        .collect();
+    let all = COLUMNS.iter().chain(&SORTED).chain(&PAGED).chain(&HISTORIES);
+    let parameters: Map<String, Value> = all.map(|one| (one.name.to_owned(), asked(one))).collect();
     let error = |words: &str| {
         let content = content(reference("schemas", "Error"));
         json!({ "description": words, "content": content })

@@ -28,7 +28,7 @@ const MESSAGE: &[Field] = &[
     must("payload_encoding", Kind::Word(&["string", "base64"])),
 ];
 const GET: &[Field] = &[
-    must("count", Kind::Number),
+    must("count", Kind::From(0)),
     must("encoding", Kind::Word(&["auto", "base64"])),
     may(
         "ackmode",

@@ -23,7 +23,7 @@ use crate::router::{Route, route};
 const VHOST: &[Field] = &[
     may("description", Kind::Text),
     may("tags", Kind::Tags),
-    may("default_queue_type", Kind::Text),
+    may("default_queue_type", Kind::Word(&["classic", "quorum", "undefined"])),
 ];
 
 pub(crate) const ROUTES: &[Route] = &[

@@ -26,14 +26,14 @@ const CONDITIONS_MAX: usize = 16;
 /// What a query may say of how much is to be shown.
 pub(super) const LOOK: &[Asked] = &[
     asks("from", Kind::Text, "the `next` of the answer before"),
-    asks("count", Kind::Number, "how many messages, at most; 50 without it"),
+    asks("count", Kind::From(0), "how many messages, at most; 50 without it"),
     asks("encoding", Kind::Word(&["auto", "base64"]), "how payloads are shown"),
-    asks("truncate", Kind::Number, "how many bytes of a payload are shown"),
+    asks("truncate", Kind::From(0), "how many bytes of a payload are shown"),
     asks("where", Kind::Texts, "conditions that all hold, as `headers.k=v`; may be repeated"),
 ];
 pub(super) const UNACKED: &[Asked] = &[
-    asks("from", Kind::Number, "the `next` of the answer before"),
-    asks("count", Kind::Number, "how many messages, at most; 50 without it"),
+    asks("from", Kind::From(0), "the `next` of the answer before"),
+    asks("count", Kind::From(0), "how many messages, at most; 50 without it"),
 ];
 
 /// A place in a queue as a text.

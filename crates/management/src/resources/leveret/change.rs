@@ -36,8 +36,8 @@ pub(super) const FIELDS: &[Field] = &[
     may("where", Kind::Texts),
     may("from", Kind::Text),
     may("dry_run", Kind::Truth),
-    may("limit", Kind::Number),
-    may("rate", Kind::Number),
+    may("limit", Kind::From(1)),
+    may("rate", Kind::From(1)),
 ];
 pub(super) const MOVE: &[Field] = &[
     own("to", Kind::Object),
@@ -45,8 +45,8 @@ pub(super) const MOVE: &[Field] = &[
     may("where", Kind::Texts),
     may("from", Kind::Text),
     may("dry_run", Kind::Truth),
-    may("limit", Kind::Number),
-    may("rate", Kind::Number),
+    may("limit", Kind::From(1)),
+    may("rate", Kind::From(1)),
 ];
 
 /// Which messages are meant.

@@ -22,8 +22,8 @@ use crate::router::{Handler, Route, Visit, open, route};
 
 const SESSION: &[Field] = &[must("username", Kind::Text), must("password", Kind::Text)];
 const LOGS: &[Asked] = &[
-    asks("after", Kind::Number, "only entries behind that id"),
-    asks("count", Kind::Number, "how many entries, at most"),
+    asks("after", Kind::From(0), "only entries behind that id"),
+    asks("count", Kind::From(0), "how many entries, at most"),
     asks(
         "level",
         Kind::Word(&["error", "warn", "info", "debug", "trace"]),
@@ -45,15 +45,15 @@ pub(crate) const ROUTES: &[Route] = &[
         .gives(Object, "Messages that are out, and with whom")
         .asks(browse::UNACKED),
     route("POST", "leveret/queues/{vhost}/{queue}/messages/delete", Management, change::delete)
-        .gives(Object, "Deletes messages")
+        .gives(Object, "Deletes messages at `positions`, or those that `where` finds")
         .takes(change::FIELDS)
         .large(),
     route("POST", "leveret/queues/{vhost}/{queue}/messages/move", Management, change::relocate)
-        .gives(Object, "Moves messages to a queue or an exchange")
+        .gives(Object, "Moves messages, chosen so, `to` a `queue` or an `exchange`")
         .takes(change::MOVE)
         .large(),
     route("POST", "leveret/queues/{vhost}/{queue}/messages/redrive", Management, change::redrive)
-        .gives(Object, "Moves dead letters back to the queues they come from")
+        .gives(Object, "Moves dead letters, chosen so, back to where they come from")
         .takes(change::FIELDS)
         .large(),
     route("GET", "leveret/exchanges/{vhost}/{exchange}/scheduled", Management, scheduled::list)

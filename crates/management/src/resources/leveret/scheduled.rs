@@ -14,7 +14,7 @@ use crate::resources::missing_or;
 
 pub(super) const ONE: &[Asked] = &[Asked {
     need: Need::OwnWords,
-    ..asks("position", Kind::Number, "the `position` by which it is listed")
+    ..asks("position", Kind::From(0), "the `position` by which it is listed")
 }];
 
 /// The vhost of the exchange that the path names, if the caller may do that with it.
