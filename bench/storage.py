@@ -41,6 +41,8 @@ from brokers import free_port, fresh, load, load_lines, memory
 from tables import decimals, grouped, latency, markdown, milliseconds, ratio, spread
 
 PARTS = ("ceiling", "throughput", "backlog", "queues", "fan", "first")
+# Those that need the loads of crates/client/examples/loads.
+LOADED = {"backlog", "queues", "fan", "first"}
 COMMIT_SIZES = (4 * KIB, 64 * KIB, MIB, 4 * MIB)
 CEILING_FILE_BYTES = 256 * MIB
 # Scenario of compare.py, and the size of commits into which its window fits.
@@ -530,7 +532,8 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
-    options.loads = options.loads or brokers.example("loads")
+    if LOADED & set(options.parts):
+        options.loads = options.loads or brokers.example("loads")
     makers = brokers.brokers_of(options, options.set)
     results = {"cores": os.cpu_count(), "set": options.set}
     for part in options.parts:

@@ -133,6 +133,9 @@ class Broker:
         config.touch()
         users = self._directory / "definitions.json"
         users.write_text(json.dumps(definitions(password)))
+        # The flows that look at traces listen there while they run.
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            collector = listener.getsockname()[1]
         command = [str(pathlib.Path(binary).absolute()), "server", "--config", config,
                    "--amqp-listen", "127.0.0.1:0", "--amqps-listen", "127.0.0.1:0",
                    "--ssl-options-certfile", certificates / "server.pem",
@@ -140,21 +143,24 @@ class Broker:
                    "--ssl-options-cacertfile", certificates / "ca.pem",
                    "--ssl-options-verify", "verify_peer", "--ssl-cert-login-from", "common_name",
                    "--proxy-protocol", "true", "--proxy-protocol-from", PROXY,
+                   "--management-tcp-port", "0", "--prometheus-tcp-port", "none",
                    "--auth-oauth2-resource-server-id", "leveret",
                    "--auth-oauth2-jwks-file", certificates / "jwks.json",
+                   "--opentelemetry-endpoint", f"http://127.0.0.1:{collector}",
                    "--load-definitions", users, "--data-dir", self._directory / "data"]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self._directory, stdout=subprocess.PIPE,
                                              stderr=log, stdin=subprocess.DEVNULL, text=True)
         readable, _, _ = select.select([self._process.stdout], [], [], 30)
         line = self._process.stdout.readline() if readable else ""
-        ready = re.match(r"ready amqp=(\S+:(\d+)) amqps=\S+:(\d+)", line)
+        ready = re.match(r"ready amqp=(\S+:(\d+)) amqps=\S+:(\d+) management=(\S+)", line)
         if not ready:
             raise RuntimeError(f"the broker did not get ready: see {self.log.relative_to(ROOT)}")
         self._relay = Relay(int(ready[2]))
         self.told = {"AMQPS_URL": f"amqps://guest:guest@localhost:{ready[3]}/%2F",
                      "TLS_DIR": str(certificates), "TOKEN_KEY": str(token_key),
-                     "USERS_PASSWORD": password,
+                     "USERS_PASSWORD": password, "OTLP_PORT": str(collector),
+                     "MANAGEMENT_URL": f"http://{ready[4]}",
                      "PROXY_ADDRESS": self._relay.address,
                      "ALARM": str(ROOT / "interop" / "alarm"),
                      "BROKER_CONFIG": str(config), "BROKER_PID": str(self._process.pid)}

@@ -40,11 +40,12 @@ class Broker:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._directory = tempfile.TemporaryDirectory(prefix="leveret-ui-")
-        log = open(os.path.join(self._directory.name, "log"), "wb")
         command = [binary, "server", "--amqp-listen", "127.0.0.1:0",
                    "--management-tcp-port", str(port),
                    "--data-dir", os.path.join(self._directory.name, "data")]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        with open(os.path.join(self._directory.name, "log"), "wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log,
+                                             stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S
         while True:
             try:

@@ -20,7 +20,7 @@ const TABLE_ROWS: usize = 15;
 const FIGURES: &str = "bench/hot_path.toml";
 const HEAD: &str = "\
 # Instructions a publish, by scenario, from `cargo xtask hot-path --write`; what the scenarios are
-# stands in crates/server/examples/hot_path/scenario.rs.
+# stands in crates/leveret/examples/hot_path/scenario.rs.
 ";
 
 /// What is written down.
@@ -73,7 +73,7 @@ pub fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
 
 /// Builds the program; where it is.
 fn build(root: &Path) -> anyhow::Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "leveret-server", "--example", "hot_path"];
+    let arguments = ["build", "--release", "--package", "leveret", "--example", "hot_path"];
     let status = Command::new("cargo").args(arguments).current_dir(root).status()?;
     if !status.success() {
         bail!("cargo {}: {status}", arguments.join(" "));

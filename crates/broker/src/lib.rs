@@ -19,3 +19,4 @@ pub mod message;
 pub mod names;
 pub mod queue;
 pub mod routing;
+pub mod tracer;

@@ -1,7 +1,7 @@
 //! The allocator, and how it gives memory back: soon, so that it is never much at once.
 //!
-//! The only `unsafe` code of ours: mimalloc has no safe way to set its options, or to be told to
-//! give back what is due.
+//! With `unsafe` code, as only `host_names` has besides: mimalloc has no safe way to set its
+//! options, or to be told to give back what is due.
 
 use std::ffi::{c_int, c_long};
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod amqp_json;
 mod cli;
 mod config;
 mod generate;
+mod host_names;
 mod logging;
 mod notify;
 mod perf;
@@ -74,6 +75,7 @@ struct ConfigCommand {
 
 fn main() -> ExitCode {
     allocator::configure();
+    host_names::configure();
     let started = Instant::now();
     let cli = Cli::parse_from(cli::translate(std::env::args_os().collect()));
     let done = |()| ExitCode::SUCCESS;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow};
 use leveret_server::{
     AnonymousLogin, CertLoginFrom, EntryLimits, HttpsOptions, OAuthOptions, Options, Server,
-    StoreOptions, TlsOptions,
+    StoreOptions, TelemetryOptions, TlsOptions,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -316,6 +316,15 @@ fn oauth_options(config: &Config) -> Option<Arc<OAuthOptions>> {
     }))
 }
 
+/// Where spans go, if anywhere.
+fn telemetry_options(config: &Config) -> Option<TelemetryOptions> {
+    Some(TelemetryOptions {
+        endpoint: config.opentelemetry_endpoint.clone()?,
+        sample_ratio: config.opentelemetry_sample_ratio.0,
+        service_name: config.opentelemetry_service_name.clone(),
+    })
+}
+
 /// The server's options from the configuration.
 fn options(config: &Config, log: &Log) -> Options {
     let shown = shown(config);
@@ -328,6 +337,7 @@ fn options(config: &Config, log: &Log) -> Options {
         oauth: oauth_options(&config),
         management_tls: management_tls(&config),
         metrics_tls: metrics_tls(&config),
+        telemetry: telemetry_options(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,
@@ -341,6 +351,7 @@ fn options(config: &Config, log: &Log) -> Options {
         amqps_listen: config.amqps_listen,
         product: config.product,
         cluster_name: config.cluster_name,
+        node_name: config.node_name,
         default_user: config.default_user,
         default_pass: config.default_pass,
         default_vhost: config.default_vhost,

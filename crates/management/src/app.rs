@@ -11,9 +11,6 @@ use crate::dead_letters::DeadLetterQueues;
 use crate::node::Node;
 use crate::rates::Rates;
 
-/// The node's name in RabbitMQ's form.
-pub(crate) const NODE_NAME: &str = "leveret@localhost";
-
 /// The management interface of a server.
 pub(crate) struct App {
     pub(crate) node: Arc<dyn Node>,
@@ -29,7 +26,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(node: Arc<dyn Node>) -> Self {
         let connection = node.broker().new_connection();
-        let node_name = NODE_NAME.to_owned();
+        let node_name = node.facts().node_name;
         Self {
             node,
             connection,

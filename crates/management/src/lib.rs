@@ -8,6 +8,7 @@ mod answer;
 mod app;
 mod assets;
 mod auth;
+mod date;
 mod dead_letters;
 pub mod doorway;
 mod http;

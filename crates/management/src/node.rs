@@ -196,6 +196,8 @@ pub struct Granted {
 pub struct Facts {
     /// The cluster's name.
     pub cluster_name: String,
+    /// The node's name in RabbitMQ's form.
+    pub node_name: String,
     /// The version that clients are told.
     pub version: String,
     /// Since the start, in milliseconds.
@@ -217,8 +219,19 @@ pub struct Facts {
     pub connection_max: u64,
     /// The largest message.
     pub message_max_bytes: u64,
+    /// The most headers of a message, and how deep they may be nested.
+    pub headers_max: (Option<usize>, usize),
     /// The data directory.
     pub data_dir: String,
+}
+
+/// A certificate that is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The file that it is from.
+    pub file: String,
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after_s: u64,
 }
 
 /// How often things have come and gone.
@@ -291,6 +304,12 @@ pub trait Node: Send + Sync {
     /// All that listens.
     fn listeners(&self) -> Vec<Listener>;
 
+    /// The certificates of what listens with TLS, those of its authorities among them.
+    fn certificates(&self) -> Vec<Certificate>;
+
+    /// How long consumers may take to acknowledge, where their queue does not say; 0 is for ever.
+    fn consumer_timeout_ms(&self) -> u64;
+
     /// The open connections, in no order.
     fn connections(&self) -> Vec<Connection>;
 
@@ -311,6 +330,9 @@ pub trait Node: Send + Sync {
 
     /// How long publishes waited for their confirm.
     fn confirm_times(&self) -> Snapshot;
+
+    /// How many spans were sent and dropped; none if none are made.
+    fn spans(&self) -> Option<(u64, u64)>;
 
     /// What has come and gone.
     fn churn(&self) -> Churn;

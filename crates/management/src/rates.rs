@@ -232,6 +232,11 @@ impl Rates {
         }
     }
 
+    /// Forgets everything that was sampled.
+    pub(crate) fn forget(&self) {
+        self.all().clear();
+    }
+
     /// Whether connections or channels are watched, which are read together.
     pub(crate) fn wants_connections(&self) -> bool {
         let all = self.all();

@@ -22,6 +22,12 @@ pub(crate) fn micros() -> u64 {
     u64::try_from(START.1.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
+/// The present in nanoseconds since 1970, for spans.
+pub(crate) fn nanos() -> u64 {
+    let (since_epoch, started) = &*START;
+    u64::try_from((*since_epoch + started.elapsed()).as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// How long it is until `at`.
 pub(crate) fn until(at: Timestamp) -> Duration {
     Duration::from_millis(at.0.saturating_sub(now().0))

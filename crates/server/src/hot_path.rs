@@ -1,16 +1,17 @@
 //! Sessions for the program that counts the instructions of the hot path
-//! (`examples/hot_path`): what a connection's task does with a session, without the socket and the
-//! clock. No part of the interface, and nothing that a server uses.
+//! (`crates/leveret/examples/hot_path`): what a connection's task does with a session, without the
+//! socket and the clock. No part of the interface, and nothing that a server uses.
 //!
 //! Invariant: the same calls do the same work, so that counts can be compared.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use leveret_broker::broker::Broker;
 use leveret_broker::definitions::{PolicyKind, PolicyRequest};
 use leveret_broker::ids::Timestamp;
 use leveret_broker::log::Recovered;
 use leveret_broker::message::FieldTable;
+use tokio::sync::mpsc::Receiver;
 
 use crate::durable::StoreLog;
 use crate::net::mailbox::Mailbox;
@@ -18,6 +19,7 @@ use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
 use crate::session::{self, amqp091::Session};
 use crate::shared::Shared;
+use crate::telemetry::{Span, Telemetry, attach};
 
 /// The time, which stands still.
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -26,7 +28,11 @@ const NOW: Timestamp = Timestamp(1_000_000);
 #[derive(Clone)]
 pub struct World {
     shared: Arc<Shared>,
+    spans: Option<Spans>,
 }
+
+/// Where spans come out while OpenTelemetry is on.
+type Spans = Arc<Mutex<Receiver<Span>>>;
 
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,7 +48,14 @@ impl World {
         broker.set_password_cost(leveret_broker::auth::Cost::LEAST);
         crate::add_defaults(&broker, &options);
         broker.set_memory_budget(options.memory_high_watermark_bytes);
-        Self { shared: Arc::new(Shared::new(broker, options)) }
+        Self { shared: Arc::new(Shared::new(broker, options)), spans: None }
+    }
+
+    /// Turns OpenTelemetry on, for connections to come.
+    pub fn trace(&mut self) {
+        let (telemetry, spans) = Telemetry::new(0.0);
+        attach(&self.shared, &telemetry);
+        self.spans = Some(Arc::new(Mutex::new(spans)));
     }
 
     /// Puts a policy for the queues that match its name, which must be valid.
@@ -59,7 +72,7 @@ impl World {
         let session = Session::new(Arc::clone(&self.shared), from, NOW);
         let mailbox = Arc::clone(session.mailbox());
         self.shared.connect(Arc::clone(&mailbox), Arc::clone(session.stats()));
-        Peer { session, mailbox }
+        Peer { session, mailbox, spans: self.spans.clone() }
     }
 }
 
@@ -67,6 +80,7 @@ impl World {
 pub struct Peer {
     session: Session,
     mailbox: Arc<Mailbox>,
+    spans: Option<Spans>,
 }
 
 impl std::fmt::Debug for Peer {
@@ -110,6 +124,10 @@ impl Peer {
             total += written;
         }
         self.session.release_room();
+        if let Some(spans) = &self.spans {
+            let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
+            while spans.try_recv().is_ok() {}
+        }
         total
     }
 }

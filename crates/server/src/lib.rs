@@ -26,9 +26,11 @@ mod options;
 mod session;
 mod shared;
 mod stats;
+mod telemetry;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod web_client;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -51,6 +53,7 @@ pub use listener_options::{
 pub use log_ring::LogRing;
 pub use oauth::{InvalidAddress, OAuthOptions, SigningAlgorithm, WebAddress};
 pub use options::{AnonymousLogin, AutoPort, Durability, Options, StoreOptions};
+pub use telemetry::TelemetryOptions;
 
 use durable::{OpenedLog, Running, StoreLog};
 use http_listeners::{HttpListeners, Interface, Place};
@@ -60,6 +63,7 @@ use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
 use net::tls::TlsContext;
 use shared::Shared;
+use telemetry::Sending;
 
 /// How long a shutdown waits for clients to answer their close.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -77,6 +81,7 @@ pub struct Server {
     http: Vec<Place>,
     tasks: Vec<JoinHandle<()>>,
     running: Mutex<Option<Running>>,
+    telemetry: Option<Sending>,
 }
 
 impl std::fmt::Debug for Server {
@@ -100,9 +105,11 @@ impl Server {
         let http_listeners = HttpListeners::open(&options)?;
         let (tls, http) = (Contexts::load(&options, &http_listeners)?, http_listeners.places());
         let shared = Arc::new(Shared::new(broker, options));
+        let _ = shared.tls.set(tls.all().collect());
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         tell_of_access(&shared);
+        let telemetry = telemetry::start(&shared);
         login::start(&shared);
         let mut tasks = vec![
             tokio::spawn(keep_time(Arc::clone(&shared))),
@@ -120,7 +127,7 @@ impl Server {
         let node: Arc<dyn Node> = Arc::new(Administered::new(Arc::clone(&shared), amqp, &http));
         tasks.extend(http_listeners.serve(&shared, &node));
         let running = Mutex::new(Some(running));
-        Ok(Self { shared, addresses, tls_addresses, tls, http, tasks, running })
+        Ok(Self { shared, addresses, tls_addresses, tls, http, tasks, running, telemetry })
     }
 
     /// Where AMQP over TLS is served, with the ports that were picked for port 0.
@@ -179,6 +186,9 @@ impl Server {
         self.close_connections().await;
         self.shared.broker.settle_marks(clock::now());
         self.close_log().await;
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.end().await;
+        }
     }
 
     async fn close_connections(&self) {
@@ -256,11 +266,13 @@ impl Contexts {
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = Arc<TlsContext>> {
+        [self.amqp.clone(), self.management.clone(), self.metrics.clone()].into_iter().flatten()
+    }
+
     /// Tasks that look at the files.
     fn watch(&self) -> impl Iterator<Item = JoinHandle<()>> {
-        let all = [self.amqp.clone(), self.management.clone(), self.metrics.clone()];
-        let watch = |tls: Arc<TlsContext>| tokio::spawn(async move { tls.watch().await });
-        all.into_iter().flatten().map(watch)
+        self.all().map(|tls| tokio::spawn(async move { tls.watch().await }))
     }
 }
 

@@ -12,8 +12,8 @@ use leveret_broker::histogram::Snapshot;
 use leveret_broker::ids::{ConnectionId, Name, Timestamp};
 use leveret_broker::message::{FieldTable, Table};
 use leveret_management::node::{
-    Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login, MessageCounts,
-    Node, Summed, Traffic,
+    Certificate, Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login,
+    MessageCounts, Node, Summed, Traffic,
 };
 use serde_json::Value;
 
@@ -136,7 +136,8 @@ impl Node for Administered {
         let memory_max = options.memory_high_watermark_bytes;
         let disk_free = self.shared.disk_free_bytes.load(Ordering::Relaxed);
         Facts {
-            cluster_name: options.cluster_name.clone(),
+            cluster_name: self.shared.cluster_name(),
+            node_name: options.node_name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             memory: (self.shared.broker.memory_bytes(), memory_max),
@@ -147,12 +148,22 @@ impl Node for Administered {
             disk_alarm: self.shared.alarms.is_on(Alarm::Disk),
             connection_max: options.connection_max as u64,
             message_max_bytes: options.max_message_size,
+            headers_max: (options.header_count_max, options.header_depth_max),
             data_dir: options.store.data_dir.display().to_string(),
         }
     }
 
     fn listeners(&self) -> Vec<Listener> {
         self.listeners.clone()
+    }
+
+    fn certificates(&self) -> Vec<Certificate> {
+        self.shared.tls.get().into_iter().flatten().flat_map(|tls| tls.certificates()).collect()
+    }
+
+    fn consumer_timeout_ms(&self) -> u64 {
+        let timeout = self.shared.options.load().consumer_timeout;
+        timeout.map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn connections(&self) -> Vec<Connection> {
@@ -183,6 +194,10 @@ impl Node for Administered {
     fn count(&self, vhost: &Name, counts: &MessageCounts) {
         let topology = self.shared.broker.topology();
         self.shared.retired.count(vhost, counts, |vhost| topology.vhosts.contains_key(vhost));
+    }
+
+    fn spans(&self) -> Option<(u64, u64)> {
+        self.shared.telemetry.get().map(|telemetry| telemetry.counts())
     }
 
     fn churn(&self) -> Churn {

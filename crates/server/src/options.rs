@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::listener_options::{AddressRange, EntryLimits, HttpsOptions, TlsOptions};
 use crate::log_ring::LogRing;
 use crate::oauth::OAuthOptions;
+use crate::telemetry::TelemetryOptions;
 
 /// On which port something listens that RabbitMQ has a usual port for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Options {
     pub anonymous_login: Option<AnonymousLogin>,
     /// Logins by token; without it there are none.
     pub oauth: Option<Arc<OAuthOptions>>,
+    /// Where spans go; without it there are none.
+    pub telemetry: Option<TelemetryOptions>,
     /// The address of the management interface.
     pub management_ip: IpAddr,
     /// Its port.
@@ -64,6 +67,8 @@ pub struct Options {
     pub product: String,
     /// The cluster name in `connection.start`.
     pub cluster_name: String,
+    /// The node's name in the management interface.
+    pub node_name: String,
     /// The user that exists from the start.
     pub default_user: String,
     /// Its password.
@@ -181,6 +186,7 @@ impl Default for Options {
             entry: EntryLimits::default(),
             anonymous_login: None,
             oauth: None,
+            telemetry: None,
             management_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             management_port: AutoPort::None,
             metrics_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -193,6 +199,7 @@ impl Default for Options {
             log_ring: Arc::default(),
             product: "Leveret".to_owned(),
             cluster_name: "leveret".to_owned(),
+            node_name: "leveret@localhost".to_owned(),
             default_user: "guest".to_owned(),
             default_pass: "guest".to_owned(),
             default_vhost: "/".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use leveret_broker::broker::Broker;
@@ -15,8 +15,10 @@ use crate::bodies::Bodies;
 use crate::login::Logins;
 use crate::net::door::Door;
 use crate::net::mailbox::{Mailbox, Notice};
+use crate::net::tls::TlsContext;
 use crate::options::Options;
 use crate::stats::{ConnectionStats, Retired};
+use crate::telemetry::Telemetry;
 use crate::tenants::Tenants;
 
 /// A connection, for those who have something to tell it or want to know of it.
@@ -32,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) retired: Retired,
     /// How long publishes waited for their confirm.
     pub(crate) confirm_times: Histogram,
+    /// While OpenTelemetry is on.
+    pub(crate) telemetry: OnceLock<Arc<Telemetry>>,
     pub(crate) alarms: Alarms,
     pub(crate) tenants: Tenants,
     /// Free on the disk of the data directory, as of the last look.
@@ -44,6 +48,8 @@ pub(crate) struct Shared {
     process_bytes: AtomicU64,
     /// Told when a connection has ended.
     pub(crate) connection_ended: Notify,
+    /// TLS of the listeners, if any speaks it.
+    pub(crate) tls: OnceLock<Vec<Arc<TlsContext>>>,
 }
 
 impl Shared {
@@ -54,6 +60,7 @@ impl Shared {
             connections: Mutex::default(),
             retired: Retired::default(),
             confirm_times: Histogram::default(),
+            telemetry: OnceLock::new(),
             alarms: Alarms::default(),
             tenants: Tenants::default(),
             disk_free_bytes: AtomicU64::new(0),
@@ -62,7 +69,14 @@ impl Shared {
             bodies: Arc::default(),
             process_bytes: AtomicU64::new(0),
             connection_ended: Notify::new(),
+            tls: OnceLock::new(),
         }
+    }
+
+    /// The cluster's name: as it was set last, else as the configuration has it.
+    pub(crate) fn cluster_name(&self) -> String {
+        let configured = || self.options.load().cluster_name.clone();
+        self.broker.cluster_name().unwrap_or_else(configured)
     }
 
     fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Connected>> {

@@ -1,8 +1,9 @@
-//! The interop flows with lapin. Usage: `AMQP_URL=amqp://… leveret-interop [flow …]`
+//! The interop flows with lapin and rabbitmq_http_client. Usage: `AMQP_URL=amqp://… leveret-interop [flow …]`
 
 mod access_flows;
 mod delivery_flows;
 mod harness;
+mod http_flows;
 mod reliability_flows;
 mod routing_flows;
 mod tls_flows;
@@ -15,6 +16,7 @@ async fn main() -> std::process::ExitCode {
         reliability_flows::FLOWS,
         tls_flows::all(),
         access_flows::all(),
+        http_flows::all(),
     ];
     harness::run(&flows.concat()).await
 }

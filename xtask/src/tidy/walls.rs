@@ -20,7 +20,7 @@ const WALLS: [Wall; 8] = [
     Wall {
         name: "leveret",
         siblings: &["leveret-server", "leveret-client"],
-        test_siblings: &[],
+        test_siblings: &["leveret-store", "leveret-wire"],
         pure: false,
     },
     Wall {

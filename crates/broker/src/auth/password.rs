@@ -168,6 +168,13 @@ impl PasswordHash {
         }
     }
 
+    /// RabbitMQ's default: one round of SHA-256 over some of the salt and the password.
+    pub(crate) fn salted(password: &[u8], salt: [u8; 16]) -> Self {
+        let salt = [salt[0], salt[1], salt[2], salt[3]];
+        let hash = Algo::Sha256.hash(salt, password);
+        Self(Stored::Salted { algorithm: Algo::Sha256, salt, hash })
+    }
+
     /// As [`PasswordHash::new`], but at once if the password is the one that everybody knows.
     pub(crate) fn of_first_user(password: &[u8], cost: Cost, salt: [u8; 16]) -> Self {
         match password == KNOWN_PASSWORD && cost == Cost::RECOMMENDED {
@@ -181,13 +188,16 @@ impl PasswordHash {
         Self(Stored::Salted { algorithm: Algo::Sha256, salt, hash: hash.to_vec() })
     }
 
-    /// Reads a hash of a definitions file; RabbitMQ's algorithm is SHA-256 if it has no name. An
-    /// empty hash is no password.
+    /// Reads a hash of a definitions file. Without a name, the algorithm is that of RabbitMQ's whose
+    /// hashes are so long, else SHA-256. An empty hash is no password.
     pub fn import(algorithm: Option<&str>, hash: &str) -> Result<Self, HashError> {
         if hash.is_empty() {
             return Ok(Self::NONE);
         }
-        let name = algorithm.unwrap_or(SALTED[0].0);
+        let bytes = STANDARD.decode(hash).unwrap_or_default();
+        let fits = |(_, _, length): &&(&str, Algo, usize)| length + 4 == bytes.len();
+        let by_length = SALTED.iter().find(fits).unwrap_or(&SALTED[0]).0;
+        let name = algorithm.unwrap_or(by_length);
         if name == ARGON2ID {
             return Self::from_phc(hash).ok_or(HashError::NotArgon2id);
         }
@@ -195,7 +205,6 @@ impl PasswordHash {
             .into_iter()
             .find(|(known, ..)| *known == name)
             .ok_or_else(|| HashError::UnknownAlgorithm(name.to_owned()))?;
-        let bytes = STANDARD.decode(hash).unwrap_or_default();
         match bytes.split_first_chunk::<4>() {
             Some((salt, hash)) if hash.len() == length => {
                 Ok(Self(Stored::Salted { algorithm, salt: *salt, hash: hash.to_vec() }))

@@ -119,6 +119,12 @@ impl Broker {
         PasswordHash::new(password, self.cost(), self.tokens.bits())
     }
 
+    /// A hash of a password in RabbitMQ's form, to be put into a file of definitions: weaker than
+    /// what is stored here, which a login will replace it by.
+    pub fn hash_for_definitions(&self, password: &[u8]) -> String {
+        PasswordHash::salted(password, self.tokens.bits()).export().1
+    }
+
     fn stored(&self, credential: Credential<'_>) -> Result<PasswordHash, Refusal> {
         match credential {
             Credential::Password("") => Err(Refusal::precondition("the password is empty")),
@@ -213,6 +219,10 @@ impl Broker {
     pub fn delete_vhost(&self, name: &str, now: Timestamp) -> Result<Position, Refusal> {
         let writer = self.write();
         let vhost = self.administered(name)?;
+        if vhost.metadata.protected {
+            let text = format!("vhost '{name}' is protected from deletion");
+            return Err(Refusal::precondition(text));
+        }
         for queue in vhost.queues.values() {
             self.delete_with_vhost(&writer, queue, now);
         }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::{Broker, Principal};
 use crate::error::{Refusal, RefusalKind, Resource};
-use crate::ids::{ConsumerId, QueueId, Seq, Timestamp};
+use crate::ids::{QueueId, Seq, Timestamp};
 use crate::log::{Position, SeqRange};
 use crate::message::{Filter, Message};
-use crate::queue::{Batch, Cursor, Place, QueueHandle, READ_LOCKED, Seen, finish_all};
+use crate::queue::{Batch, Cursor, Out, Place, QueueHandle, READ_LOCKED, Seen, finish_all};
 use crate::routing::{RoutingInput, route};
 
 /// Most messages that are looked at in one call, or taken in one group of the log.
@@ -138,15 +138,14 @@ impl Broker {
         browsing
     }
 
-    /// Lists up to `max` messages that are out for delivery, from a place on, each with whose
-    /// delivery it is; none for a get.
+    /// Lists up to `max` messages that are out for delivery, from a place on.
     pub fn browse_unacked(
         &self,
         queue: &Arc<QueueHandle>,
         from: Seq,
         max: usize,
         now: Timestamp,
-    ) -> Vec<(Seq, Option<ConsumerId>)> {
+    ) -> Vec<Out> {
         queue.lock(self.context(now)).look_out(from, max.min(LOOK_MAX))
     }
 

@@ -12,7 +12,8 @@ use super::Broker;
 use crate::ids::{QueueId, Seq, Timestamp};
 use crate::log::{Position, SeqRange};
 use crate::message::Message;
-use crate::queue::{Batch, Cause, Departure, QueueHandle, READ_LOCKED, finish_all};
+use crate::queue::{Batch, Cause, DeathReason, Departure, QueueHandle, READ_LOCKED, finish_all};
+use crate::tracer::{Death, Tracer};
 
 /// How many further departures may follow from one at once, on average, and how many from few.
 /// Queues whose dead letters die at once can multiply them without end; what is beyond is dropped,
@@ -31,6 +32,8 @@ struct Passage {
     seq: Option<Seq>,
     /// None if the message cannot be read.
     copies: Option<Vec<(QueueId, Message)>>,
+    /// If it died.
+    reason: Option<DeathReason>,
 }
 
 /// Departures of one queue that are seen to together.
@@ -94,12 +97,14 @@ impl Broker {
             && let Some(departure) = departures.pop_front()
         {
             let Some(message) = &departure.message else {
-                round.passages.push(Passage { seq: departure.seq, copies: None });
+                round.passages.push(Passage { seq: departure.seq, copies: None, reason: None });
                 continue;
             };
-            let targets = match departure.cause {
-                Cause::Died(reason) => self.dead_letters(queue, message, reason, now),
-                Cause::Due(_) => self.due_messages(queue, message, now),
+            let (targets, reason) = match departure.cause {
+                Cause::Died(reason) => {
+                    (self.dead_letters(queue, message, reason, now), Some(reason))
+                }
+                Cause::Due(_) => (self.due_messages(queue, message, now), None),
             };
             let new = targets.iter().filter(|(one, _)| !round.queues.contains_key(&one.spec.id));
             let full = bytes > ROUND_BYTES || round.queues.len() + new.count() > ROUND_QUEUES;
@@ -114,7 +119,10 @@ impl Broker {
                 (id, message)
             });
             let copies = Some(copies.collect());
-            round.passages.push(Passage { seq: departure.seq, copies });
+            round.passages.push(Passage { seq: departure.seq, copies, reason });
+        }
+        if let Some(tracer) = self.tracer.get() {
+            tell_of_deaths(&**tracer, queue, &mut round.passages);
         }
         round
     }
@@ -190,6 +198,25 @@ impl Broker {
             let mut finished = batch.finish();
             // Whom the lock found dead: each comes once.
             departures = self.note(queue, &mut finished);
+        }
+    }
+}
+
+/// Tells of the dead that go somewhere. Their letters name the span of that as their sender.
+fn tell_of_deaths(tracer: &dyn Tracer, queue: &QueueHandle, passages: &mut [Passage]) {
+    for passage in passages {
+        let (Some(reason), Some(copies)) = (passage.reason, &mut passage.copies) else { continue };
+        let Some((_, letter)) = copies.first() else { continue };
+        let death = Death {
+            letter,
+            vhost: &queue.spec.vhost,
+            queue: &queue.spec.name,
+            reason: reason.name(),
+            targets: copies.len(),
+        };
+        if let Some(context) = tracer.died(&death) {
+            let letter = letter.with_trace(&context);
+            copies.iter_mut().for_each(|(_, copy)| *copy = letter.clone());
         }
     }
 }

@@ -8,8 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::Broker;
-use crate::definitions::{PolicyKind, Topology, UserLimits, Vhost, VhostLimits, is_predeclared};
+use crate::definitions::{
+    PolicyKind, Topology, UserLimits, Vhost, VhostLimits, VhostMetadata, is_predeclared,
+};
 use crate::error::Refusal;
+use crate::ids::Name;
 use crate::message::{FieldTable, FieldValue};
 use crate::routing::Destination;
 
@@ -66,6 +69,33 @@ fn users(topology: &Topology) -> Vec<Value> {
         })
     };
     topology.users.values().map(user).collect()
+}
+
+/// The value of a parameter, which is kept as text.
+pub fn stored(value: &str) -> Value {
+    serde_json::from_str(value).unwrap_or(Value::Null)
+}
+
+/// A vhost with what it says of itself.
+fn about(vhost: &Vhost) -> Value {
+    let mut about = metadata_to_json(&vhost.metadata);
+    let mut entry = about.clone();
+    entry.insert("name".to_owned(), json!(*vhost.name));
+    about.remove("protected_from_deletion");
+    entry.insert("metadata".to_owned(), Value::Object(about));
+    Value::Object(entry)
+}
+
+/// What a vhost says of itself, as RabbitMQ's keys; a default queue type only if there is one.
+pub fn metadata_to_json(metadata: &VhostMetadata) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("description".to_owned(), json!(*metadata.description));
+    fields.insert("tags".to_owned(), metadata.tags.iter().map(|tag| json!(**tag)).collect());
+    fields.insert("protected_from_deletion".to_owned(), json!(metadata.protected));
+    if let Some(kind) = &metadata.default_queue_type {
+        fields.insert("default_queue_type".to_owned(), json!(**kind));
+    }
+    fields
 }
 
 /// What a file has of vhosts, list by list.
@@ -127,6 +157,12 @@ impl Lists {
 
     fn add_rules(&mut self, vhost: &Vhost) {
         let name = &*vhost.name;
+        for ((component, parameter), value) in &vhost.parameters {
+            self.parameters.push(json!({
+                "vhost": name, "name": **parameter, "component": **component,
+                "value": stored(value),
+            }));
+        }
         for policy in vhost.policies.all(PolicyKind::Policy) {
             self.policies.push(json!({
                 "vhost": name, "name": *policy.name, "pattern": *policy.pattern,
@@ -182,8 +218,11 @@ impl Broker {
             Some(vhost) => lists.add(&*self.administered(vhost)?),
             None => {
                 topology.vhosts.values().for_each(|vhost| lists.add(vhost));
-                let vhosts = topology.vhosts.keys().map(|name| json!({ "name": **name }));
-                file.insert("global_parameters".to_owned(), json!([]));
+                let vhosts = topology.vhosts.values().map(|vhost| about(vhost));
+                let globals = topology.global_parameters.iter();
+                let global = |(name, value): (&Name, &Name)| json!({ "name": **name, "value": stored(value) });
+                let globals = globals.map(global).collect();
+                file.insert("global_parameters".to_owned(), globals);
                 file.insert("users".to_owned(), Value::Array(users(&topology)));
                 file.insert("vhosts".to_owned(), vhosts.collect());
                 file.insert("permissions".to_owned(), Value::Array(lists.permissions));

@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod loading;
 mod once;
+mod parameters;
 mod policies;
 mod publishing;
 mod queues;
@@ -35,13 +36,14 @@ use crate::ids::{ConnectionId, ConsumerId, Name, QueueId, Timestamp};
 use crate::log::{Entry, Log, Position};
 use crate::names::Tokens;
 use crate::queue::{Context, Departure, Finished, QueueHandle};
+use crate::tracer::Tracer;
 
 pub use access::{AccessChange, Credential};
 pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
-pub use export::table_to_json;
+pub use export::{metadata_to_json, stored, table_to_json};
 pub use import::{ImportError, Imported, table_from_json};
 pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};
@@ -107,6 +109,7 @@ pub struct Broker {
     /// The position of the last durable change of the definitions.
     defined: AtomicU64,
     access: access::Access,
+    tracer: OnceLock<Arc<dyn Tracer>>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -140,6 +143,7 @@ impl Broker {
             waits: Histogram::default(),
             defined: AtomicU64::new(0),
             access: access::Access::default(),
+            tracer: OnceLock::new(),
         }
     }
 
@@ -157,6 +161,11 @@ impl Broker {
     /// as the last of them; those from before the start do not count.
     pub fn queue_times(&self) -> &Histogram {
         &self.waits
+    }
+
+    /// Has messages followed; the first call counts.
+    pub fn follow_by(&self, tracer: Arc<dyn Tracer>) {
+        let _ = self.tracer.set(tracer);
     }
 
     /// Names that the server makes up.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
+use super::parameters::give_type;
 use super::policies::check_queue_limit;
 use super::{Broker, Principal, REPLY_TO, REPLY_TO_PREFIX, check_reserved, strip_line_ends};
 use crate::auth::Permission;
@@ -27,6 +28,13 @@ pub struct QueueRequest<'a> {
     pub auto_delete: bool,
     /// Further arguments.
     pub arguments: FieldTable,
+}
+
+impl QueueRequest<'_> {
+    fn flags(&self) -> Flags {
+        let Self { durable, exclusive, auto_delete, .. } = *self;
+        Flags { durable, exclusive, auto_delete }
+    }
 }
 
 /// How often queues were declared, created and deleted since the start.
@@ -142,7 +150,7 @@ impl Broker {
     pub fn declare_queue(
         &self,
         who: &Principal,
-        request: QueueRequest<'_>,
+        mut request: QueueRequest<'_>,
         now: Timestamp,
     ) -> Result<QueueDeclared, Refusal> {
         if request.name == REPLY_TO || self.is_reply_queue(request.name) {
@@ -156,6 +164,8 @@ impl Broker {
         }
         let vhost = self.vhost(who)?;
         vhost.permit(who, Permission::Configure, Resource::Queue(&name, &who.vhost))?;
+        let flags = request.flags();
+        give_type(&vhost, &mut request.arguments, flags);
         if let Some(found) = vhost.queues.get(name.as_str()) {
             check_same(found, who, &request)?;
             return Ok(self.declared(found, self.defined(), now));
@@ -171,13 +181,8 @@ impl Broker {
         name: String,
         request: &QueueRequest<'_>,
     ) -> Result<QueueSpec, Refusal> {
-        let flags = Flags {
-            durable: request.durable,
-            exclusive: request.exclusive,
-            auto_delete: request.auto_delete,
-        };
         let resource = Resource::Queue(&name, &who.vhost);
-        QueueSettings::check(&request.arguments, resource, flags)?;
+        QueueSettings::check(&request.arguments, resource, request.flags())?;
         Ok(QueueSpec {
             id: QueueId(self.new_id()),
             vhost: who.vhost.clone(),

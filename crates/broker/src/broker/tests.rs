@@ -8,6 +8,7 @@ mod delayed;
 mod exchange_types;
 mod model;
 mod once;
+mod parameters;
 mod policies;
 mod retries;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Binding, ExchangeSpec, Policy, PolicyKind, QueueSpec, Quota, QuotaOf, Topology, Unused, User,
-    UserLimits, UserWithoutTags, Vhost, VhostLimits,
+    UserLimits, UserWithoutTags, Vhost, VhostLimits, VhostMetadata,
 };
 use crate::auth::{Permissions, TopicPermissions};
 use crate::ids::{Name, QueueId};
@@ -60,6 +60,16 @@ pub enum Command {
     SetTopicPermissions(Name, Name, Name, TopicPermissions),
     /// Removes these.
     ClearTopicPermissions(Name, Name, Name),
+    /// Sets what a vhost says of itself.
+    DescribeVhost(Name, VhostMetadata),
+    /// Adds or replaces a runtime parameter of a vhost: its component, name and value.
+    PutParameter(Name, Name, Name, Name),
+    /// Removes one.
+    DeleteParameter(Name, Name, Name),
+    /// Adds or replaces a parameter of no vhost.
+    PutGlobalParameter(Name, Name),
+    /// Removes one.
+    DeleteGlobalParameter(Name),
 }
 
 /// What a command did that others must act on.
@@ -173,11 +183,11 @@ impl Topology {
                 let of = (user.clone(), exchange.clone());
                 self.change(vhost, |vhost| drop(vhost.topic_permissions.remove(&of)));
             }
-            _ => {}
+            other => self.apply_parameters(other),
         }
     }
 
-    fn change(&mut self, name: &Name, change: impl FnOnce(&mut Vhost)) {
+    pub(super) fn change(&mut self, name: &Name, change: impl FnOnce(&mut Vhost)) {
         if let Some(vhost) = self.vhosts.get_mut(name) {
             change(Arc::make_mut(vhost));
         }

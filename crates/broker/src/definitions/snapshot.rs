@@ -1,7 +1,9 @@
 //! The durable definitions as commands that rebuild them.
 
 use super::topology::is_predeclared;
-use super::{Binding, Command, PolicyKind, Quota, QuotaOf, Topology, Vhost, VhostLimits};
+use super::{
+    Binding, Command, PolicyKind, Quota, QuotaOf, Topology, Vhost, VhostLimits, VhostMetadata,
+};
 use crate::ids::Name;
 use crate::routing::Destination;
 
@@ -14,6 +16,11 @@ impl Topology {
         for vhost in self.vhosts.values() {
             vhost.add_commands(&mut commands);
         }
+        let globals = self.global_parameters.iter();
+        let global = |(name, value): (&Name, &Name)| {
+            Command::PutGlobalParameter(name.clone(), value.clone())
+        };
+        commands.extend(globals.map(global));
         let limits = self.user_limits.iter();
         commands.extend(limits.map(|(user, limits)| Command::LimitUser(user.clone(), *limits)));
         let quotas = self.user_quotas.iter();
@@ -34,6 +41,19 @@ impl Vhost {
             _ => None,
         };
         commands.into_iter().filter_map(binding).collect()
+    }
+
+    /// What it says of itself, and runtime parameters.
+    fn add_parameters(&self, commands: &mut Vec<Command>) {
+        if *self.metadata != VhostMetadata::default() {
+            let metadata = VhostMetadata::clone(&self.metadata);
+            commands.push(Command::DescribeVhost(self.name.clone(), metadata));
+        }
+        for ((component, name), value) in &self.parameters {
+            let (component, name) = (component.clone(), name.clone());
+            let vhost = self.name.clone();
+            commands.push(Command::PutParameter(vhost, component, name, value.clone()));
+        }
     }
 
     /// Policies and limits, in front of what they are for.
@@ -62,6 +82,7 @@ impl Vhost {
 
     fn add_commands(&self, commands: &mut Vec<Command>) {
         commands.push(Command::AddVhost(self.name.clone()));
+        self.add_parameters(commands);
         self.add_rules(commands);
         for exchange in self.exchanges.values() {
             let spec = &exchange.spec;

@@ -6,7 +6,8 @@ use imbl::{OrdMap, OrdSet};
 
 use super::exchange::BindingKey;
 use super::{
-    Binding, Exchange, ExchangeSpec, Policies, QueueSpec, Quota, User, UserLimits, VhostLimits,
+    Binding, Exchange, ExchangeSpec, ParameterKey, Policies, QueueSpec, Quota, User, UserLimits,
+    VhostLimits, VhostMetadata,
 };
 use crate::auth::{Permissions, TopicPermissions};
 use crate::error::{Refusal, Resource};
@@ -26,6 +27,8 @@ pub struct Topology {
     pub user_limits: OrdMap<Name, UserLimits>,
     /// By user; one without a quota may be missing.
     pub user_quotas: OrdMap<Name, Quota>,
+    /// Parameters of no vhost: JSON, by name.
+    pub global_parameters: OrdMap<Name, Name>,
     /// Grows with every change, so that caches of routes know when they are stale.
     pub version: u64,
     /// What exchanges leave to chance comes from this.
@@ -53,6 +56,10 @@ pub struct Vhost {
     pub permissions: OrdMap<Name, Arc<Permissions>>,
     /// Which routing keys users may use, by user and exchange; who is missing may use all.
     pub topic_permissions: OrdMap<(Name, Name), Arc<TopicPermissions>>,
+    /// What it says of itself.
+    pub metadata: Arc<VhostMetadata>,
+    /// Runtime parameters that are kept as they are: JSON.
+    pub parameters: OrdMap<ParameterKey, Name>,
 }
 
 /// What each vhost has from the start (RabbitMQ adds amq.match and amq.rabbitmq.trace).

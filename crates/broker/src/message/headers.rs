@@ -22,6 +22,24 @@ impl<'a> HeaderTable<'a> {
     }
 }
 
+/// What is to be said of properties with more headers, or deeper ones, than are allowed; none if
+/// they are fine. What cannot be decoded is left to who decodes it.
+pub fn excess_headers(
+    properties: &[u8],
+    count_max: Option<usize>,
+    depth_max: usize,
+) -> Option<String> {
+    let headers = Essentials::parse(properties).ok()?.headers?;
+    let (count, depth) = headers.extent();
+    match count_max.filter(|most| count > *most) {
+        Some(most) => Some(format!("message has {count} headers, more than the configured {most}")),
+        None if depth > depth_max => Some(format!(
+            "message has headers nested {depth} deep, more than the configured {depth_max}"
+        )),
+        None => None,
+    }
+}
+
 impl Message {
     /// The headers table, if the message has one.
     pub fn headers(&self) -> Option<HeaderTable<'_>> {

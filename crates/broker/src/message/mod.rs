@@ -9,6 +9,7 @@ mod delay;
 mod delivery_count;
 mod filter;
 mod headers;
+mod trace;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use builder::{MessageBuilder, PublishRefusal};
 pub use death::{Burial, Buried};
 pub use filter::{Comparison, Condition, Field, Filter};
-pub use headers::HeaderTable;
+pub use headers::{HeaderTable, excess_headers};
 pub use leveret_wire::amqp091::properties::{BasicProperties, ShortString};
 pub use leveret_wire::amqp091::table::{FieldTable, FieldValue, Table, Value};
+pub use trace::TraceContext;
 
 use crate::ids::Timestamp;
 

@@ -6,6 +6,7 @@ use super::consumers::Turn;
 use super::entries::Entries;
 use super::expiry::HEADS_MAX;
 use super::messages::{Body, Head, Messages, Slot};
+use super::pace::{Outs, SettledRun};
 use super::waits::Firsts;
 use super::{ConsumerSpec, Context, Delivery, Effects, Queue, QueueHandle};
 use crate::definitions::Overflow;
@@ -170,6 +171,7 @@ impl<'a> Batch<'a> {
     /// Notes a use, which renews the lease of `x-expires`.
     pub fn touch(&mut self) {
         self.queue.used_at = self.context.now;
+        self.queue.active_at = self.context.now;
     }
 
     pub(super) fn is_durable(&self, message: &Message) -> bool {
@@ -184,6 +186,7 @@ impl<'a> Batch<'a> {
             return Publish::Accepted;
         }
         self.queue.totals.publish += 1;
+        self.queue.active_at = self.context.now;
         let overflow = self.queue.settings.overflow;
         let size = message.body_len() as u64;
         if overflow != Overflow::DropHead && self.has_no_room(size) {
@@ -296,9 +299,12 @@ impl<'a> Batch<'a> {
 
     /// Settles deliveries; those that are settled already are passed over.
     pub fn settle(&mut self, seqs: &[Seq], how: Settlement) {
+        let mut run = SettledRun::EMPTY;
+        self.queue.active_at = self.context.now;
         for &seq in seqs {
             let Some(unacked) = self.queue.messages.take_unacked(seq) else { continue };
-            if let Some(consumer) = unacked.consumer {
+            run.note(unacked.since, &mut self.queue.outs);
+            if let Some(consumer) = unacked.consumer() {
                 self.queue.consumers.settled(consumer);
             }
             if let Some(groups) = &mut self.queue.groups {
@@ -313,6 +319,7 @@ impl<'a> Batch<'a> {
                 Settlement::Requeue | Settlement::Release => self.requeue(unacked.slot, how),
             }
         }
+        run.end(&mut self.queue.outs);
         self.expire();
         let drops = self.queue.settings.overflow == Overflow::DropHead;
         if matches!(how, Settlement::Requeue | Settlement::Release) && drops {
@@ -413,7 +420,7 @@ impl<'a> Batch<'a> {
         if slot.durable {
             self.entries.deliver(slot.seq);
         }
-        self.queue.messages.hold(slot, consumer, self.context.window);
+        self.queue.messages.hold(slot, consumer, self.context.now, self.context.window);
     }
 
     /// Drops all messages that are ready, or rest before they are again; how many.
@@ -453,6 +460,7 @@ impl<'a> Batch<'a> {
         self.queue.deleted = true;
         self.queue.groups = None;
         self.queue.messages = Messages::new(id, false, 0);
+        self.queue.outs = Outs::default();
         self.queue.consumers.cancel_all();
         ready
     }

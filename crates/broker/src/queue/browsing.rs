@@ -1,8 +1,8 @@
 //! A locked queue for who looks through it, and takes out what was picked.
 
 use super::Batch;
-use super::messages::{Place, Seen, TakenPlaces};
-use crate::ids::{ConsumerId, Seq};
+use super::messages::{Out, Place, Seen, TakenPlaces};
+use crate::ids::Seq;
 use crate::log::SeqRange;
 use crate::queue::Cursor;
 
@@ -22,8 +22,8 @@ impl Batch<'_> {
         self.queue.messages.look_up(seqs)
     }
 
-    /// Up to `max` messages that are out, from a place on, with their consumers.
-    pub(crate) fn look_out(&self, from: Seq, max: usize) -> Vec<(Seq, Option<ConsumerId>)> {
+    /// Up to `max` messages that are out, from a place on.
+    pub(crate) fn look_out(&self, from: Seq, max: usize) -> Vec<Out> {
         self.queue.messages.look_out(from, max)
     }
 

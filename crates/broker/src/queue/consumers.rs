@@ -351,6 +351,11 @@ impl Consumers {
         self.all.binary_search_by_key(&id, |consumer| consumer.spec.id).is_ok()
     }
 
+    /// All with what they have out, in the order of their ids.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = (ConsumerId, u32)> {
+        self.all.iter().map(|one| (one.spec.id, one.in_flight))
+    }
+
     /// Those that may get messages, whether they have room or not.
     pub(super) fn active(&self) -> impl Iterator<Item = ConsumerId> {
         let active = self.all.iter().filter(|one| one.state != State::Inactive);

@@ -37,8 +37,8 @@ use late::Late;
 pub(crate) use late::Place;
 use leaving::Departures;
 use level::Level;
-pub use looking::Cursor;
 pub(crate) use looking::Seen;
+pub use looking::{Cursor, Out};
 pub(crate) use paging::Wanted;
 pub(super) use paging::normalise;
 use resting::Resting;
@@ -139,8 +139,21 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Unacked {
     pub(super) slot: Slot,
+    /// Whose delivery; that of nobody for a get.
+    holder: ConsumerId,
+    /// When it went out.
+    pub(super) since: Timestamp,
+}
+
+/// In place of who got a message by asking for it: ids begin with 1.
+const NOBODY: ConsumerId = ConsumerId(0);
+
+impl Unacked {
     /// Whose delivery; none for a get.
-    pub(super) consumer: Option<ConsumerId>,
+    #[inline]
+    pub(super) fn consumer(&self) -> Option<ConsumerId> {
+        (self.holder != NOBODY).then_some(self.holder)
+    }
 }
 
 /// What stands at the head of a queue.
@@ -390,14 +403,21 @@ impl Messages {
 
     /// Notes a message as out for delivery. The window's bytes hold for what is out too: beyond
     /// them, what is durable is left to the log.
-    pub(super) fn hold(&mut self, mut slot: Slot, consumer: Option<ConsumerId>, window: usize) {
+    pub(super) fn hold(
+        &mut self,
+        mut slot: Slot,
+        consumer: Option<ConsumerId>,
+        now: Timestamp,
+        window: usize,
+    ) {
         if slot.durable && self.resident + self.out_resident >= window as u64 {
             slot.drop_body();
         }
         self.slots += 1;
         self.out_resident += slot.resident();
         self.out_bytes += slot.body_len();
-        self.unacked.insert(slot.seq, Unacked { slot, consumer });
+        let holder = consumer.unwrap_or(NOBODY);
+        self.unacked.insert(slot.seq, Unacked { slot, holder, since: now });
     }
 
     /// Takes a message that was out.

@@ -16,6 +16,7 @@ mod finish;
 mod groups;
 mod messages;
 mod once;
+mod pace;
 mod reading;
 mod report;
 mod retrying;
@@ -33,8 +34,9 @@ pub(crate) use configure::TRIM_MAX;
 pub use consumers::{ChannelLimit, ConsumerSpec, Delivery, Outlet};
 pub(crate) use finish::finish_with;
 pub use finish::{Effects, Finished, finish_all};
-pub use messages::Cursor;
+pub use messages::{Cursor, Out};
 pub(crate) use messages::{Place, Seen};
+pub use pace::{Holder, Pace};
 use reading::READ_AHEAD_OF_TIME;
 pub(crate) use reading::READ_LOCKED;
 pub use report::{Report, Totals};
@@ -43,6 +45,7 @@ use consumers::Consumers;
 use entries::Delivered;
 use groups::Groups;
 use messages::Messages;
+use pace::{Outs, Spans};
 use waits::Waits;
 
 use crate::deduplication::Memory;
@@ -85,8 +88,12 @@ struct Queue {
     delivered: Delivered,
     /// Last declared, consumed or asked for a message (for `x-expires`).
     used_at: Timestamp,
+    /// When messages entered or were settled, or it was used otherwise.
+    active_at: Timestamp,
     totals: Totals,
     waits: Waits,
+    outs: Outs,
+    spans: Spans,
     /// With `x-message-group-header`.
     groups: Option<Box<Groups>>,
 }
@@ -138,8 +145,11 @@ impl QueueHandle {
             over_limit: false,
             delivered: Delivered::default(),
             used_at: Timestamp(0),
+            active_at: Timestamp(0),
             totals: Totals::default(),
             waits: Waits::default(),
+            outs: Outs::default(),
+            spans: Spans::default(),
             groups: settings.message_group_header.clone().map(|one| Box::new(Groups::new(one))),
         };
         Self {

@@ -50,6 +50,8 @@ pub struct Report {
     pub totals: Totals,
     /// When it was last declared, consumed or asked for a message.
     pub used_at: Timestamp,
+    /// When messages entered or were settled, or it was used otherwise.
+    pub active_at: Timestamp,
     /// The place of the next message that enters is behind this one.
     pub last_seq: u64,
 }
@@ -69,6 +71,7 @@ impl QueueHandle {
             memory_bytes: state.bytes(),
             totals: state.totals,
             used_at: state.used_at,
+            active_at: state.active_at,
             last_seq: state.messages.last_seq().0,
         }
     }

@@ -1,5 +1,7 @@
 //! Queues with consumers, driven through the broker with a fake clock and fake connections.
 
+mod keeping_up;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 

@@ -31,7 +31,8 @@ struct Marks {
 /// When the messages of a queue came.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// When those up to here came is not known: it was before the start.
+    /// When those up to here came is not known: it was before the start, or all but some that came
+    /// back are gone.
     unknown_through: Seq,
     marks: Option<Box<Marks>>,
 }
@@ -77,13 +78,14 @@ impl Marks {
         self.stretch_ms = self.stretch_ms.saturating_mul(2);
     }
 
-    /// Forgets the marks of messages before `seq`, which are all gone.
-    fn pass(&mut self, seq: Seq) {
+    /// Forgets the marks of messages before `seq`, which were all delivered; the last of them.
+    fn pass(&mut self, seq: Seq) -> Option<Seq> {
         let gone = self.marks.partition_point(|mark| mark.seq < seq);
-        self.marks.drain(..gone);
+        let passed = self.marks.drain(..gone).last();
         if self.marks.len() < MARKS_MAX / 4 {
             self.stretch_ms = (self.stretch_ms / 2).max(1);
         }
+        passed.map(|mark| mark.seq)
     }
 
     fn arrival(&self, seq: Seq) -> Option<Timestamp> {
@@ -108,9 +110,20 @@ impl Waits {
         Some(arrival.map_or(0, |arrival| now.0.saturating_sub(arrival.0)))
     }
 
+    /// How long ago the message at a place came, in milliseconds, outside of a batch; none if that
+    /// is not known.
+    pub(super) fn age_ms(&self, seq: Seq, now: Timestamp) -> Option<u64> {
+        if seq <= self.unknown_through {
+            return None;
+        }
+        let arrival = self.marks.as_ref()?.arrival(seq)?;
+        Some(now.0.saturating_sub(arrival.0))
+    }
+
     /// Notes that messages up to `last` have come, if some wait.
     fn arrived(&mut self, last: Seq, waiting: bool, now: Timestamp) {
         if !waiting {
+            self.unknown_through = self.unknown_through.max(last);
             if let Some(marks) = &mut self.marks {
                 marks.marks.clear();
                 marks.stretch_ms = 1;
@@ -130,19 +143,23 @@ impl Batch<'_> {
     /// At the end of a batch: notes how long what it delivered first has waited, all as long as the
     /// last of it, and when what it took has come.
     pub(super) fn note_waits(&mut self) {
+        self.advance_pace();
         let now = self.context.now;
         let queue = &mut *self.queue;
         let Firsts { count, last } = self.firsts;
         if count > 0 {
             if let Some(millis) = queue.waits.waited_ms(last, now) {
                 self.context.waits.note(millis.saturating_mul(1000), count);
+                queue.spans.delivered(count, millis);
             }
             let in_order = queue.settings.max_priority == 0 && queue.groups.is_none();
             if in_order && let Some(marks) = &mut queue.waits.marks {
-                marks.pass(last);
+                let passed = marks.pass(last).unwrap_or(Seq(0));
+                queue.waits.unknown_through = queue.waits.unknown_through.max(passed);
             }
         }
         queue.waits.arrived(queue.messages.last_seq(), queue.messages.ready() > 0, now);
+        self.note_pace();
     }
 }
 

@@ -18,7 +18,9 @@ use leveret_server::{
 use super::error::Problem;
 use super::listener_setting::{LoginFrom, PeerVerify};
 use super::oauth_setting::{ClaimNames, ScopePrefix};
-use super::setting::{LogFilter, LogFormat, Range, Raw, Setting, Unit, UserNames, Watermark};
+use super::setting::{
+    LogFilter, LogFormat, Range, Raw, Setting, Share, Unit, UserNames, Watermark,
+};
 use super::{Layer, Source};
 
 /// What is known of a key besides its type.
@@ -419,6 +421,20 @@ keys! {
         default "false";
     reload true
 
+    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol
+    /// buffers: `/v1/traces` is put behind it. Without one, nothing is recorded.
+    opentelemetry_endpoint: Option<WebAddress> = "opentelemetry.endpoint", default "none";
+    reload false
+
+    /// Which share of the messages that come without a trace begins one; they get a `traceparent`
+    /// header. The trace of a message that has one is recorded if its sender says so.
+    opentelemetry_sample_ratio: Share = "opentelemetry.sample_ratio", default "0";
+    reload false
+
+    /// The name of this service in traces.
+    opentelemetry_service_name: String = "opentelemetry.service_name", default "leveret";
+    reload false
+
     /// The directory where definitions and durable messages are kept.
     data_dir: PathBuf = "data_dir", default "./leveret-data";
     reload false
@@ -458,8 +474,14 @@ keys! {
     reload true
 
     /// The name of the cluster announced to clients.
+    /// One that is set through the management API counts in its place.
     cluster_name: String = "cluster_name", default "leveret";
     reload true
+
+    /// The name of this node in the management API and in metrics.
+    /// Some tools look for one that begins with `rabbit@`.
+    node_name: String = "node_name", default "leveret@localhost";
+    reload false
 
     /// How often a connection must show life in both directions. Clients may ask for less; 0 is
     /// never.

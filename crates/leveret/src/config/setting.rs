@@ -431,6 +431,32 @@ impl Setting for Watermark {
     }
 }
 
+/// A share of something, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub f64);
+
+impl Setting for Share {
+    fn parse(_: &Key, raw: &Raw) -> Option<Self> {
+        let share = match raw {
+            Raw::Float(share) => *share,
+            Raw::Integer(0) => 0.0,
+            Raw::Integer(1) => 1.0,
+            Raw::Untyped(text) => text.trim().parse().ok()?,
+            _ => return None,
+        };
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+    fn expected(_: &Key) -> String {
+        "a share from 0 to 1.0".to_owned()
+    }
+    fn placeholder(_: &Key) -> &'static str {
+        "SHARE"
+    }
+    fn to_toml(&self, _: &Key) -> String {
+        format!("{:?}", self.0)
+    }
+}
+
 /// Which events are logged: a level, and levels for single targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use leveret_broker::definitions::{Exchange, Vhost};
-use leveret_broker::queue::{QueueHandle, Report};
+use leveret_broker::queue::{Pace, QueueHandle, Report};
 
 use super::page::Kind::{Counter, Gauge, Untyped};
 use super::page::{Labels, Page};
@@ -135,6 +135,11 @@ impl<'a> Writer<'a> {
         let help = "From a message's arrival in a queue to its first delivery";
         let waits = self.node.broker().queue_times().snapshot();
         self.page.histogram("leveret_queue_time_seconds", help, &waits);
+        if let Some((sent, dropped)) = self.node.spans() {
+            let (taken, lost) = ("Spans that the collector took", "Spans that were not sent");
+            self.page.number("leveret_spans_sent_total", Counter, taken, sent);
+            self.page.number("leveret_spans_dropped_total", Counter, lost, dropped);
+        }
     }
 
     /// Which server this is: dashboards join it with everything else.
@@ -151,7 +156,7 @@ impl<'a> Writer<'a> {
         self.page.family(PREFIX, "build_info", Untyped, "Versions");
         self.page.sample(&build, 1);
         let identity = Labels::new(&[
-            ("rabbitmq_node", crate::app::NODE_NAME),
+            ("rabbitmq_node", &facts.node_name),
             ("rabbitmq_cluster", &facts.cluster_name),
         ]);
         self.page.family(PREFIX, "identity_info", Untyped, "Names of the node and the cluster");
@@ -185,6 +190,30 @@ impl<'a> Writer<'a> {
         ] {
             if wanted {
                 many(&mut self.page, self.prefix, table, &rows);
+            }
+        }
+        if whole {
+            self.paces(vhosts);
+        }
+    }
+
+    /// How each queue keeps up; what is not known has no sample.
+    fn paces(&mut self, vhosts: &[Arc<Vhost>]) {
+        let now = self.node.now();
+        let row = |queue: &Arc<QueueHandle>| {
+            let spec = &queue.spec;
+            let labels = Labels::new(&[("vhost", &spec.vhost), ("queue", &spec.name)]);
+            (labels, queue.pace(now))
+        };
+        let queues = vhosts.iter().flat_map(|vhost| vhost.queues.values());
+        let rows: Vec<(Labels, Pace)> = queues.map(row).collect();
+        for (prefix, metric) in tables::PACE.iter().map(|metric| (self.prefix, metric)) {
+            let prefix = if metric.name.starts_with("leveret_") { "" } else { prefix };
+            self.page.family(prefix, metric.name, Gauge, metric.help);
+            for (labels, pace) in &rows {
+                if let Some(value) = (metric.of)(pace) {
+                    self.page.sample(labels, value);
+                }
             }
         }
     }
@@ -292,13 +321,21 @@ pub(super) fn aggregated(node: &dyn Node) -> Option<String> {
     let table =
         || [tables::QUEUE_COARSE, tables::QUEUE_CONSUMERS, tables::QUEUE].into_iter().flatten();
     let mut sums = vec![0_u64; table().count()];
-    let mut count = 0;
+    let mut ages = [0.0_f64; tables::AGES.len()];
+    let (mut count, now) = (0, node.now());
     for queue in vhosts.iter().flat_map(|vhost| vhost.queues.values()) {
         let report = queue.report();
         count += 1;
         for (sum, metric) in sums.iter_mut().zip(table()) {
             *sum += (metric.of)(&report);
         }
+        let pace = queue.pace(now);
+        for (most, metric) in ages.iter_mut().zip(tables::AGES) {
+            *most = most.max((metric.of)(&pace).unwrap_or(0.0));
+        }
+    }
+    for (most, metric) in ages.into_iter().zip(tables::AGES) {
+        writer.page.number(metric.name, Gauge, metric.help, most);
     }
     for (sum, metric) in sums.into_iter().zip(table()) {
         writer.page.family(PREFIX, metric.name, metric.kind, metric.help);

@@ -2,7 +2,7 @@
 //!
 //! Invariant: names, types and help texts are the same on all pages; only the prefix differs.
 
-use leveret_broker::queue::Report;
+use leveret_broker::queue::{Pace, Report};
 
 use super::page::Kind::{self, Counter, Gauge};
 use crate::node::{Channel, Churn, Connection, Facts, MessageCounts, Traffic};
@@ -143,6 +143,44 @@ pub(super) const QUEUE: &[Metric<Report>] = &[
         r.unacked_bytes
     }),
 ];
+
+/// How a queue keeps up, as far as it is known.
+pub(super) struct PaceMetric {
+    /// Our own are without a prefix.
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) of: fn(&Pace) -> Option<f64>,
+}
+
+const fn pace(name: &'static str, help: &'static str, of: fn(&Pace) -> Option<f64>) -> PaceMetric {
+    PaceMetric { name, help, of }
+}
+
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// Of all queues, the largest is told.
+pub(super) const AGES: [PaceMetric; 2] = [
+    pace("leveret_queue_oldest_ready_age_seconds", "Since the oldest ready message came", |p| {
+        p.oldest_ready_age_ms.map(seconds)
+    }),
+    pace("leveret_queue_oldest_unacked_age_seconds", "Since the oldest delivery went out", |p| {
+        p.oldest_unacked_age_ms.map(seconds)
+    }),
+];
+
+const CAPACITY: &str = "Share of the time in which consumers had room, 0 to 1";
+
+pub(super) const PACE: [PaceMetric; 4] = {
+    let [ready, unacked] = AGES;
+    [
+        pace("queue_consumer_capacity", CAPACITY, |p| p.consumer_capacity),
+        pace("queue_consumer_utilisation", CAPACITY, |p| p.consumer_capacity),
+        ready,
+        unacked,
+    ]
+};
 
 pub(super) const QUEUE_DELIVERY: &[Metric<Report>] = &[
     metric("queue_get_ack_total", Counter, "Messages got, to be acknowledged", |r| r.totals.get),

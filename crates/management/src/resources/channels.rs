@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::connections::{find, visible};
-use super::consumers;
+use super::consumers::{self, Holders};
 use super::overview::message_numbers;
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
@@ -117,8 +117,9 @@ fn one(call: &Call<'_>) -> Outcome {
     let Row(connection, channel) = found.ok_or_else(Answer::not_found)?;
     let mut fields = render(call, &connection, &channel, Depth::Long);
     let consumers = channel.consumers.iter();
+    let (mut holders, number) = (Holders::default(), channel.number);
     let consumers =
-        consumers.filter_map(|one| consumers::render(call, &connection, channel.number, one));
+        consumers.filter_map(|one| consumers::render(call, &connection, number, one, &mut holders));
     fields.insert("consumer_details".to_owned(), consumers.collect());
     fields.insert("publishes".to_owned(), json!([]));
     fields.insert("deliveries".to_owned(), json!([]));

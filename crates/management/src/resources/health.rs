@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::date;
+use crate::node::Certificate;
 use crate::request::Call;
 use crate::router::{Route, route};
 
@@ -96,15 +98,36 @@ fn protocol(call: &Call<'_>) -> Outcome {
     Err(Answer::failed(value))
 }
 
+const DAY_S: u64 = 86_400;
+/// Seconds in a unit of time; a month is the twelfth part of a year.
+const UNITS: [(&str, u64); 4] =
+    [("days", DAY_S), ("weeks", 7 * DAY_S), ("months", 365 * DAY_S / 12), ("years", 365 * DAY_S)];
+
+/// Whether a certificate that is in use runs out within a time.
 fn certificates(call: &Call<'_>) -> Outcome {
-    let units = ["days", "weeks", "months", "years"];
-    if call.name(0).parse::<u32>().is_err() {
-        return Err(Answer::bad("Invalid expiration value"));
+    let Ok(within) = call.name(0).parse::<u32>() else {
+        return Err(Answer::bad("Invalid expiration value."));
+    };
+    let unit = call.name(1).to_ascii_lowercase();
+    let Some((_, seconds)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        let reason = "Time unit not recognised. Supported units: days, weeks, months, years.";
+        return Err(Answer::bad(reason));
+    };
+    let until = call.now().0 / 1000 + u64::from(within) * seconds;
+    let mut expiring = call.app.node.certificates();
+    expiring.retain(|certificate| certificate.not_after_s < until);
+    if expiring.is_empty() {
+        return well(json!({}));
     }
-    if !units.contains(&call.name(1)) {
-        return Err(Answer::bad(format!("Time unit not recognised: {}", call.name(1))));
-    }
-    well(json!({}))
+    let one = |certificate: &Certificate| {
+        let expires_on = date::text(certificate.not_after_s.saturating_mul(1000));
+        json!({
+            "node": call.app.node_name, "certfile": certificate.file,
+            "certfile_expires_on": [expires_on],
+        })
+    };
+    let expired: Value = expiring.iter().map(one).collect();
+    Err(Answer::failed(json!({ "reason": "Certificates expiring", "expired": expired })))
 }
 
 /// Declares a queue, publishes to it and gets the message again.

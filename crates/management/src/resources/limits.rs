@@ -58,14 +58,34 @@ fn most(call: &Call<'_>) -> Result<Option<u64>, Answer> {
 fn change_vhost(call: &Call<'_>, most: Option<u64>) -> Outcome {
     let vhost = call.vhost(call.name(0)).map_err(|_| Answer::no_vhost())?;
     let mut limits = vhost.limits;
-    match call.name(1) {
-        "max-connections" => limits.max_connections = most,
-        "max-queues" => limits.max_queues = most,
-        other => return Err(Answer::bad(format!("Unrecognised vhost limit: {other}"))),
-    }
+    *limit_of_vhost(&mut limits, call.name(1))? = most;
     let position = call.app.broker().limit_vhost(&vhost.name, limits)?;
     call.audit("vhost limits set", &vhost.name);
     Ok(Answer::done(position))
+}
+
+/// Sets all limits of a vhost by name; those that are not named are none.
+pub(super) fn set_vhost(call: &Call<'_>, vhost: &Vhost, terms: &Map<String, Value>) -> Outcome {
+    let mut limits = VhostLimits::default();
+    for name in terms.keys() {
+        let most = number(terms, name)?.and_then(|most| u64::try_from(most).ok());
+        *limit_of_vhost(&mut limits, name)? = most;
+    }
+    let is_new = vhost.limits == VhostLimits::default();
+    let position = call.app.broker().limit_vhost(&vhost.name, limits)?;
+    call.audit("vhost limits set", &vhost.name);
+    Ok(Answer::put(is_new, position))
+}
+
+fn limit_of_vhost<'a>(
+    limits: &'a mut VhostLimits,
+    name: &str,
+) -> Result<&'a mut Option<u64>, Answer> {
+    match name {
+        "max-connections" => Ok(&mut limits.max_connections),
+        "max-queues" => Ok(&mut limits.max_queues),
+        other => Err(Answer::bad(format!("Unrecognised vhost limit: {other}"))),
+    }
 }
 
 fn put_vhost(call: &Call<'_>) -> Outcome {

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use leveret_broker::broker::{Transaction, table_to_json};
 use leveret_broker::log::Position;
 use leveret_broker::message::{
-    BasicProperties, Message, MessageBuilder, PublishRefusal, ShortString,
+    BasicProperties, Message, MessageBuilder, PublishRefusal, ShortString, excess_headers,
 };
 use leveret_broker::queue::{Got, Settlement};
 use leveret_broker::routing::RoutingInput;
@@ -142,6 +142,10 @@ fn publish(call: &Call<'_>) -> Outcome {
     }
     let mut raw = Vec::new();
     properties.encode(&mut raw);
+    let (most, deepest) = facts.headers_max;
+    if let Some(reason) = excess_headers(&raw, most, deepest) {
+        return Err(Answer::bad(reason));
+    }
     let who = call.principal(&vhost.name);
     let built = MessageBuilder::whole(exchange, key, &raw, &body, Some(&who.user), None);
     let (message, extra_keys) = built.map_err(|refusal| match refusal {

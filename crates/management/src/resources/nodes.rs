@@ -1,5 +1,6 @@
 //! `/nodes`: the process and its machine. There is one node.
 
+use leveret_broker::definitions::CLUSTER_NAME;
 use serde_json::{Map, Value, json};
 
 use super::overview::{RABBITMQ_VERSION, exchange_types};
@@ -35,9 +36,14 @@ fn render(call: &Call<'_>) -> Map<String, Value> {
         "disk_free_limit": facts.disk_free.1, "disk_free_alarm": facts.disk_alarm,
         "rates_mode": "basic", "partitions": [], "exchange_types": exchange_types(),
         "auth_mechanisms": [mechanism("PLAIN"), mechanism("AMQPLAIN")],
-        "applications": [{
-            "name": "leveret", "description": "Leveret", "version": facts.version,
-        }],
+        "applications": [
+            { "name": "leveret", "description": "Leveret", "version": facts.version },
+            // By which tools tell the version of the interface.
+            {
+                "name": "rabbit", "description": "The interface of RabbitMQ",
+                "version": RABBITMQ_VERSION,
+            },
+        ],
         "contexts": [], "cluster_links": [], "log_files": ["<stderr>"], "config_files": [],
         "db_dir": facts.data_dir, "net_ticktime": 60, "metrics_gc_queue_length": {},
         "enabled_plugins": ["rabbitmq_management"], "message_memory": facts.memory.0,
@@ -81,7 +87,9 @@ fn memory(call: &Call<'_>) -> Outcome {
     Ok(Answer::json(&json!({ "memory": {
         "connection_readers": 0, "connection_writers": 0, "connection_channels": 0,
         "connection_other": 0, "queue_procs": messages, "queue_slave_procs": 0,
-        "quorum_queue_procs": 0, "stream_queue_procs": 0, "plugins": 0, "other_proc": other,
+        "quorum_queue_procs": 0, "stream_queue_procs": 0, "stream_queue_coordinator_procs": 0,
+        "stream_queue_replica_reader_procs": 0, "metadata_store": 0, "metadata_store_ets": 0,
+        "plugins": 0, "other_proc": other,
         "metrics": 0, "mgmt_db": 0, "mnesia": 0, "quorum_ets": 0, "other_ets": 0, "binary": 0,
         "msg_index": 0, "code": 0, "atom": 0, "other_system": 0, "allocated_unused": 0,
         "reserved_unallocated": 0, "strategy": "rss",
@@ -93,11 +101,11 @@ fn cluster_name(call: &Call<'_>) -> Outcome {
     Ok(Answer::json(&json!({ "name": call.app.node.facts().cluster_name })))
 }
 
-/// The name stands in the configuration.
+/// Sets what the global parameter of that name says; without it the configuration does.
 fn set_cluster_name(call: &Call<'_>) -> Outcome {
     let fields = call.object_with(&["name"])?;
-    if text(&fields, "name")? == call.app.node.facts().cluster_name {
-        return Ok(Answer::empty(hyper::StatusCode::NO_CONTENT));
-    }
-    Err(Answer::bad("the cluster's name is set by the configuration key cluster_name"))
+    let name = text(&fields, "name")?;
+    let (_, position) = call.app.broker().put_global_parameter(CLUSTER_NAME, &json!(name))?;
+    call.audit("cluster name set", name);
+    Ok(Answer::done(position))
 }

@@ -1,5 +1,6 @@
 //! `/overview`: all of the server at a glance.
 
+use leveret_broker::broker::stored;
 use leveret_broker::routing::ExchangeKind;
 use serde_json::{Map, Value, json};
 
@@ -92,6 +93,13 @@ pub(crate) fn listeners(app: &App) -> Value {
     app.node.listeners().iter().map(one).collect()
 }
 
+/// What the global parameter of that name says.
+fn cluster_tags(app: &App) -> Value {
+    let topology = app.broker().topology();
+    let tags = topology.global_parameters.get("cluster_tags").map(|value| stored(value));
+    tags.filter(Value::is_object).unwrap_or_else(|| json!({}))
+}
+
 /// What stands in the overview and does not move.
 fn head(app: &App, facts: &Facts) -> Map<String, Value> {
     let value = json!({
@@ -105,7 +113,7 @@ fn head(app: &App, facts: &Facts) -> Map<String, Value> {
         "erlang_full_version": "none: written in Rust", "disable_stats": false,
         "enable_queue_totals": false, "release_series_support_status": "supported",
         "statistics_db_event_queue": 0, "node": app.node_name,
-        "crypto_lib_version": "none", "cluster_tags": [], "node_tags": [],
+        "crypto_lib_version": "none", "cluster_tags": cluster_tags(app), "node_tags": {},
         "default_queue_type": "classic",
     });
     let Value::Object(fields) = value else { return Map::new() };

@@ -1,12 +1,16 @@
 //! `/parameters` and `/global-parameters`.
 //!
-//! There are two components: operator policies and the limits of vhosts. There are no global
-//! parameters yet; asking for them gives none.
+//! Operator policies and the limits of vhosts are parameters too, with resources of their own; what
+//! else there is, the broker only keeps: components of RabbitMQ's plugins, and global parameters.
 
+use std::sync::Arc;
+
+use leveret_broker::broker::stored;
 use leveret_broker::definitions::{PolicyKind, Vhost, VhostLimits};
-use serde_json::{Value, json};
+use leveret_broker::error::{Refusal, RefusalKind};
+use serde_json::{Map, Value, json};
 
-use super::{limits, policies};
+use super::{limits, missing_or, policies};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Policymaker};
 use crate::list;
@@ -18,13 +22,18 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "parameters/*", Policymaker, all),
     route("GET", "parameters/*/*", Policymaker, all),
     route("GET", "parameters/*/*/*", Policymaker, one),
-    route("PUT", "parameters/*/*/*", Policymaker, unknown),
+    route("PUT", "parameters/*/*/*", Policymaker, put),
     route("DELETE", "parameters/*/*/*", Policymaker, delete),
-    route("GET", "global-parameters", Policymaker, no_globals),
-    route("GET", "global-parameters/*", Policymaker, missing),
-    route("PUT", "global-parameters/*", Administrator, refuse_global),
-    route("DELETE", "global-parameters/*", Administrator, missing),
+    route("GET", "global-parameters", Policymaker, all_global),
+    route("GET", "global-parameters/*", Policymaker, one_global),
+    route("PUT", "global-parameters/*", Administrator, put_global),
+    route("DELETE", "global-parameters/*", Administrator, delete_global),
 ];
+
+const OPERATOR_POLICY: &str = "operator_policy";
+const VHOST_LIMITS: &str = "vhost-limits";
+/// The one name of a parameter with a vhost's limits.
+const LIMITS: &str = "limits";
 
 fn of_vhost(vhost: &Vhost) -> Vec<Value> {
     let one = |component: &str, name: &str, value: Value| {
@@ -33,12 +42,14 @@ fn of_vhost(vhost: &Vhost) -> Vec<Value> {
     };
     let operator = vhost.policies.all(PolicyKind::Operator);
     let mut found: Vec<Value> = operator
-        .map(|policy| one("operator_policy", &policy.name, policies::terms(policy)))
+        .map(|policy| one(OPERATOR_POLICY, &policy.name, policies::terms(policy)))
         .collect();
     if vhost.limits != VhostLimits::default() {
         let value = limits::vhost_limits(&vhost.limits);
-        found.push(one("vhost-limits", "limits", value));
+        found.push(one(VHOST_LIMITS, LIMITS, value));
     }
+    let kept = vhost.parameters.iter();
+    found.extend(kept.map(|((component, name), value)| one(component, name, stored(value))));
     found
 }
 
@@ -63,25 +74,99 @@ fn one(call: &Call<'_>) -> Outcome {
     list::one(call, one)
 }
 
-/// The two components have resources of their own; no other is known.
-fn unknown(call: &Call<'_>) -> Outcome {
-    call.object()?;
-    let component = call.name(0);
-    Err(Answer::bad(format!("Validation failed\n\ncomponent {component} not found\n")))
+/// What a parameter is refused with, as RabbitMQ says it.
+fn invalid(refusal: Refusal) -> Answer {
+    match refusal.kind {
+        RefusalKind::NotFound => Answer::not_found(),
+        _ => Answer::bad(format!("Validation failed\n\n{}\n", refusal.text)),
+    }
 }
 
-fn delete(_call: &Call<'_>) -> Outcome {
-    Err(Answer::not_found())
+/// The value of a body.
+fn value(call: &Call<'_>) -> Result<Value, Answer> {
+    Ok(call.object_with(&["value"])?.remove("value").unwrap_or(Value::Null))
 }
 
-fn no_globals(call: &Call<'_>) -> Outcome {
-    list::whole(call, Vec::<Value>::new())
+/// The value of a body that must have fields.
+fn terms(call: &Call<'_>) -> Result<Map<String, Value>, Answer> {
+    match value(call)? {
+        Value::Object(terms) => Ok(terms),
+        _ => Err(Answer::bad("value must be an object")),
+    }
 }
 
-fn missing(_call: &Call<'_>) -> Outcome {
-    Err(Answer::not_found())
+fn put(call: &Call<'_>) -> Outcome {
+    let (component, name) = (call.name(0), call.name(2));
+    let vhost = call.vhost_to_use(call.name(1))?;
+    let (is_new, position) = match component {
+        OPERATOR_POLICY => {
+            call.caller.check(Administrator)?;
+            return policies::set(call, PolicyKind::Operator, (&vhost, name), &terms(call)?);
+        }
+        VHOST_LIMITS => {
+            call.caller.check(Administrator)?;
+            return limits::set_vhost(call, &vhost, &terms(call)?);
+        }
+        _ => {
+            let broker = call.app.broker();
+            broker.put_parameter(&vhost.name, component, name, &value(call)?).map_err(invalid)?
+        }
+    };
+    call.audit("parameter set", &format!("{}/{component}/{name}", vhost.name));
+    if is_new {
+        tracing::warn!(component, name, "this parameter is kept and has no effect here");
+    }
+    Ok(Answer::put(is_new, position))
 }
 
-fn refuse_global(call: &Call<'_>) -> Outcome {
-    Err(Answer::bad(format!("global parameter {} has no meaning here", call.name(0))))
+fn delete(call: &Call<'_>) -> Outcome {
+    let (component, name) = (call.name(0), call.name(2));
+    let vhost = call.vhost_to_use(call.name(1)).map_err(|refused| match refused.status {
+        hyper::StatusCode::NOT_FOUND => Answer::not_found(),
+        _ => refused,
+    })?;
+    let broker = call.app.broker();
+    let position = match component {
+        OPERATOR_POLICY => {
+            call.caller.check(Administrator)?;
+            broker.delete_policy(PolicyKind::Operator, &vhost.name, name, call.now())
+        }
+        VHOST_LIMITS if name == LIMITS && vhost.limits != VhostLimits::default() => {
+            call.caller.check(Administrator)?;
+            broker.limit_vhost(&vhost.name, VhostLimits::default())
+        }
+        _ => broker.delete_parameter(&vhost.name, component, name),
+    };
+    let position = position.map_err(missing_or)?;
+    call.audit("parameter cleared", &format!("{}/{component}/{name}", vhost.name));
+    Ok(Answer::done(position))
+}
+
+fn all_global(call: &Call<'_>) -> Outcome {
+    let topology = call.app.broker().topology().clone();
+    let one =
+        |(name, value): (&Arc<str>, &Arc<str>)| json!({ "name": **name, "value": stored(value) });
+    list::whole(call, topology.global_parameters.iter().map(one).collect::<Vec<_>>())
+}
+
+fn one_global(call: &Call<'_>) -> Outcome {
+    let topology = call.app.broker().topology().clone();
+    let name = call.name(0);
+    let value = topology.global_parameters.get(name).ok_or_else(Answer::not_found)?;
+    list::one(call, json!({ "name": name, "value": stored(value) }))
+}
+
+fn put_global(call: &Call<'_>) -> Outcome {
+    let name = call.name(0);
+    let put = call.app.broker().put_global_parameter(name, &value(call)?);
+    let (is_new, position) = put.map_err(invalid)?;
+    call.audit("global parameter set", name);
+    Ok(Answer::put(is_new, position))
+}
+
+fn delete_global(call: &Call<'_>) -> Outcome {
+    let name = call.name(0);
+    let position = call.app.broker().delete_global_parameter(name).map_err(missing_or)?;
+    call.audit("global parameter cleared", name);
+    Ok(Answer::done(position))
 }

@@ -2,7 +2,7 @@
 
 use leveret_broker::broker::table_to_json;
 use leveret_broker::definitions::{Policy, PolicyKind, PolicyRequest, Vhost};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::missing_or;
 use crate::answer::{Answer, Outcome};
@@ -58,17 +58,26 @@ fn one(call: &Call<'_>, kind: PolicyKind) -> Outcome {
 fn put(call: &Call<'_>, kind: PolicyKind) -> Outcome {
     let vhost = call.vhost_to_use(call.name(0))?;
     let fields = call.object_with(&["pattern", "definition"])?;
-    let apply_to = match text(&fields, "apply-to")? {
+    set(call, kind, (&vhost, call.name(1)), &fields)
+}
+
+/// Adds or replaces a policy of a vhost, by name and terms.
+pub(super) fn set(
+    call: &Call<'_>,
+    kind: PolicyKind,
+    (vhost, name): (&Vhost, &str),
+    fields: &Map<String, Value>,
+) -> Outcome {
+    let apply_to = match text(fields, "apply-to")? {
         "" => "all",
         word => word,
     };
     let request = PolicyRequest {
-        pattern: text(&fields, "pattern")?,
+        pattern: text(fields, "pattern")?,
         apply_to,
-        definition: table(&fields, "definition")?,
-        priority: number(&fields, "priority")?.unwrap_or(0),
+        definition: table(fields, "definition")?,
+        priority: number(fields, "priority")?.unwrap_or(0),
     };
-    let name = call.name(1);
     let is_new = vhost.policies.get(kind, name).is_none();
     let put = call.app.broker().put_policy(kind, &vhost.name, name, &request, call.now());
     let position = put.map_err(|refusal| {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use leveret_broker::broker::{QueueRequest, table_to_json};
+use leveret_broker::ids::Timestamp;
 use leveret_broker::message::FieldValue;
 use leveret_broker::queue::QueueHandle;
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{bindings, consumers, missing_or};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::Management;
+use crate::date;
 use crate::list::{self, Item, Key};
 use crate::rates::{Depth, QUEUE_STATS, Ranges, Source, Thing, queue_numbers};
 use crate::request::{Call, table, text, truth};
@@ -28,7 +30,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "queues/*/*/actions", Management, act),
 ];
 
-struct Row(Arc<QueueHandle>);
+/// A queue, and the present.
+struct Row(Arc<QueueHandle>, Timestamp);
 
 /// The type that a queue was declared with.
 pub(crate) fn kind(queue: &QueueHandle) -> String {
@@ -45,6 +48,10 @@ impl Item for Row {
 
     fn key(&self, column: &str) -> Option<Key> {
         let (spec, report) = (&self.0.spec, || self.0.report());
+        let pace = || self.0.pace(self.1);
+        // What is not known comes before what is none.
+        let age = |age: Option<u64>| Key::Number(age.map_or(-1.0, |millis| millis as f64));
+        let share = |share: Option<f64>| Key::Number(share.unwrap_or(-1.0));
         Some(match column {
             "name" => Key::from(&*spec.name),
             "vhost" => Key::from(&*spec.vhost),
@@ -59,6 +66,10 @@ impl Item for Row {
             "consumers" => Key::from(report().consumers),
             "memory" => Key::from(report().memory_bytes),
             "message_bytes" => Key::from(report().ready_bytes + report().unacked_bytes),
+            "oldest_ready_age_ms" => age(pace().oldest_ready_age_ms),
+            "oldest_unacked_age_ms" => age(pace().oldest_unacked_age_ms),
+            "consumer_capacity" | "consumer_utilisation" => share(pace().consumer_capacity),
+            "time_in_queue_ms" => share(pace().time_in_queue_ms),
             "message_stats.publish" => Key::from(report().totals.publish),
             "message_stats.ack" => Key::from(report().totals.ack),
             _ => return None,
@@ -108,25 +119,39 @@ fn add_sizes(call: &Call<'_>, queue: &QueueHandle, fields: &mut Map<String, Valu
     let bytes = report.ready_bytes + report.unacked_bytes;
     let value = json!({
         "consumers": report.consumers,
-        "consumer_utilisation": 0, "consumer_capacity": 0,
         "exclusive_consumer_tag": null, "single_active_consumer_tag": null,
         "memory": report.memory_bytes, "message_bytes": bytes,
         "message_bytes_ready": report.ready_bytes,
         "message_bytes_unacknowledged": report.unacked_bytes,
         "messages_delayed": report.resting,
         "messages_dead_lettering": report.leaving,
-        "head_message_timestamp": null,
+        "head_message_timestamp": null, "idle_since": date::text(report.active_at.0),
         "storage_last_position": report.last_seq,
     });
     if let Value::Object(value) = value {
         fields.extend(value);
     }
+    add_pace(call, queue, fields);
     if kind(queue) != "classic" {
         let node = &call.app.node_name;
         fields.insert("leader".to_owned(), json!(node));
         fields.insert("members".to_owned(), json!([node]));
         fields.insert("online".to_owned(), json!([node]));
     }
+}
+
+/// How the queue keeps up; what is not known is left out, but for what RabbitMQ's tools expect.
+fn add_pace(call: &Call<'_>, queue: &QueueHandle, fields: &mut Map<String, Value>) {
+    let pace = queue.pace(call.now());
+    let capacity = pace.consumer_capacity.map_or(json!(0), |share| json!(share));
+    fields.insert("consumer_capacity".to_owned(), capacity.clone());
+    fields.insert("consumer_utilisation".to_owned(), capacity);
+    let known = [
+        ("oldest_ready_age_ms", pace.oldest_ready_age_ms.map(|millis| json!(millis))),
+        ("oldest_unacked_age_ms", pace.oldest_unacked_age_ms.map(|millis| json!(millis))),
+        ("time_in_queue_ms", pace.time_in_queue_ms.map(|millis| json!(millis))),
+    ];
+    fields.extend(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
 }
 
 /// All of a queue but who consumes it.
@@ -156,7 +181,8 @@ fn render(call: &Call<'_>, queue: &Arc<QueueHandle>, depth: Depth) -> Map<String
 
 fn all(call: &Call<'_>) -> Outcome {
     let vhosts = call.vhosts_of_path()?;
-    let queues = vhosts.iter().flat_map(|vhost| vhost.queues.values().cloned().map(Row));
+    let row = |queue: &Arc<QueueHandle>| Row(Arc::clone(queue), call.now());
+    let queues = vhosts.iter().flat_map(|vhost| vhost.queues.values().map(row));
     list::paged(call, queues.collect())
 }
 

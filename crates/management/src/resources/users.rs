@@ -65,7 +65,7 @@ fn one(call: &Call<'_>) -> Outcome {
 }
 
 /// The tags of a body: a list, or a text with commas.
-fn tags_of(fields: &Map<String, Value>) -> Result<Vec<String>, Answer> {
+pub(super) fn tags_of(fields: &Map<String, Value>) -> Result<Vec<String>, Answer> {
     let bad = || Answer::bad("tags must be a list of strings or a text with commas");
     match fields.get("tags") {
         None => Err(Answer::bad("tags_not_present")),

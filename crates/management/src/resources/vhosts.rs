@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use leveret_broker::auth::Permissions;
-use leveret_broker::definitions::Vhost;
+use leveret_broker::broker::metadata_to_json;
+use leveret_broker::definitions::{Vhost, VhostMetadata};
 use serde_json::{Map, Value, json};
 
 use super::overview::{lengths, message_numbers};
-use super::{missing_or, permissions, topic_permissions};
+use super::{missing_or, permissions, topic_permissions, users};
 use crate::answer::{Answer, Outcome};
 use crate::auth::Level::{Administrator, Management};
 use crate::list::{self, Item};
 use crate::node::MessageCounts;
 use crate::rates::{Depth, Ranges, Source, Thing};
-use crate::request::Call;
+use crate::request::{Call, text};
 use crate::router::{Route, route};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -24,6 +26,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "vhosts/*/permissions", Administrator, permissions::of_vhost),
     route("GET", "vhosts/*/topic-permissions", Administrator, topic_permissions::of_vhost),
     route("POST", "vhosts/*/start/*", Administrator, start),
+    route("POST", "vhosts/*/deletion/protection", Administrator, |call| protect(call, true)),
+    route("DELETE", "vhosts/*/deletion/protection", Administrator, |call| protect(call, false)),
 ];
 
 struct Row(Arc<Vhost>, MessageCounts);
@@ -46,13 +50,19 @@ pub(crate) fn numbers(vhost: &Vhost, counts: &MessageCounts) -> Vec<(&'static st
 }
 
 fn render(call: &Call<'_>, vhost: &Vhost, counts: &MessageCounts) -> Map<String, Value> {
-    let value = json!({
-        "name": *vhost.name, "description": "", "tags": [], "default_queue_type": "undefined",
-        "metadata": { "description": "", "tags": [] }, "tracing": false,
-        "cluster_state": { (call.app.node_name.as_str()): "running" },
-        "protected_from_deletion": false,
-    });
-    let Value::Object(mut fields) = value else { return Map::new() };
+    let mut fields = metadata_to_json(&vhost.metadata);
+    fields.entry("default_queue_type").or_insert(json!("undefined"));
+    let mut metadata = fields.clone();
+    metadata.remove("protected_from_deletion");
+    let state = json!({ (call.app.node_name.as_str()): "running" });
+    for (name, value) in [
+        ("name", json!(*vhost.name)),
+        ("metadata", Value::Object(metadata)),
+        ("tracing", json!(false)),
+        ("cluster_state", state),
+    ] {
+        fields.insert(name.to_owned(), value);
+    }
     let numbers = numbers(vhost, counts);
     let of = (Thing::Vhost(vhost.name.clone()), Source::Others, Depth::Long);
     let ranges = Ranges::read(&call.query);
@@ -92,13 +102,25 @@ fn one(call: &Call<'_>) -> Outcome {
 
 fn put(call: &Call<'_>) -> Outcome {
     let name = call.name(0);
-    if name.is_empty() || name.len() > 255 {
-        return Err(Answer::bad("a vhost's name must have 1 to 255 bytes"));
-    }
-    call.object()?;
+    let fields = call.object()?;
+    let description = fields.get("description").map(|_| text(&fields, "description"));
+    let description: Option<Arc<str>> = description.transpose()?.map(Arc::from);
+    let tags = fields.get("tags").filter(|tags| !tags.is_null());
+    let tags = tags.map(|_| users::tags_of(&fields)).transpose()?;
+    let kind = text(&fields, "default_queue_type")?;
     let broker = call.app.broker();
-    let is_new = !broker.topology().vhosts.contains_key(name);
-    let mut position = broker.add_vhost(name);
+    let change = |metadata: &mut VhostMetadata| {
+        if let Some(words) = description {
+            metadata.description = words;
+        }
+        if let Some(tags) = &tags {
+            metadata.tags = tags.iter().map(|tag| Arc::from(&**tag)).collect();
+        }
+        if !kind.is_empty() {
+            metadata.default_queue_type = (kind != "undefined").then(|| kind.into());
+        }
+    };
+    let (is_new, mut position) = broker.put_vhost(name, change)?;
     if is_new {
         // Who adds it may use it, as in RabbitMQ; a token says itself what it may use.
         if call.caller.scopes.is_none() {
@@ -110,8 +132,25 @@ fn put(call: &Call<'_>) -> Outcome {
     Ok(Answer::put(is_new, position))
 }
 
+/// Protects a vhost from deletion, or does so no more.
+fn protect(call: &Call<'_>, protected: bool) -> Outcome {
+    let vhost = call.vhost(call.name(0))?;
+    let change = |metadata: &mut VhostMetadata| metadata.protected = protected;
+    let (_, position) = call.app.broker().put_vhost(&vhost.name, change)?;
+    call.audit(
+        if protected { "vhost protected" } else { "vhost no longer protected" },
+        &vhost.name,
+    );
+    Ok(Answer::done(position))
+}
+
 fn delete(call: &Call<'_>) -> Outcome {
     let name = call.name(0);
+    if call.vhost(name)?.metadata.protected {
+        let reason = format!("Cannot delete virtual host '{name}': it is protected from deletion");
+        let status = StatusCode::PRECONDITION_FAILED;
+        return Err(Answer::error(status, "precondition_failed", reason));
+    }
     let position = call.app.broker().delete_vhost(name, call.now()).map_err(missing_or)?;
     call.audit("vhost deleted", name);
     Ok(Answer::done(position))
@@ -120,5 +159,5 @@ fn delete(call: &Call<'_>) -> Outcome {
 /// A vhost always runs.
 fn start(call: &Call<'_>) -> Outcome {
     call.vhost(call.name(0))?;
-    Ok(Answer::empty(hyper::StatusCode::NO_CONTENT))
+    Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

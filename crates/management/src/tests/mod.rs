@@ -1,6 +1,7 @@
 //! The interface over a socket, before a server of which only the broker is real.
 
 mod entry;
+mod kept;
 mod shapes;
 pub(crate) mod world;
 

@@ -19,8 +19,8 @@ use serde_json::Value;
 
 use crate::doorway::{Arrival, Doorway, Open, Passing, Peer, Port};
 use crate::node::{
-    Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login, MessageCounts,
-    Node, Summed, Traffic,
+    Certificate, Channel, Churn, Connection, Consumer, Facts, Granted, Listener, LogLine, Login,
+    MessageCounts, Node, Summed, Traffic,
 };
 
 /// A server with one connection that does nothing.
@@ -81,11 +81,25 @@ impl Node for Stage {
         Timestamp(1_000_000)
     }
     fn facts(&self) -> Facts {
-        Facts { message_max_bytes: 1 << 20, connection_max: 10, ..Facts::default() }
+        Facts {
+            message_max_bytes: 1 << 20,
+            connection_max: 10,
+            headers_max: (Some(4), 3),
+            node_name: "leveret@localhost".to_owned(),
+            cluster_name: self.broker.cluster_name().unwrap_or_default(),
+            ..Facts::default()
+        }
     }
     fn listeners(&self) -> Vec<Listener> {
         let address = SocketAddr::from(([127, 0, 0, 1], 5_672));
         vec![Listener { protocol: "amqp", address, tls: false }]
+    }
+    fn certificates(&self) -> Vec<Certificate> {
+        // Valid for ten days and a second more.
+        vec![Certificate { file: "server.pem".to_owned(), not_after_s: 1_000 + 864_001 }]
+    }
+    fn consumer_timeout_ms(&self) -> u64 {
+        9_000
     }
     fn connections(&self) -> Vec<Connection> {
         vec![connection(&self.broker)]
@@ -106,6 +120,9 @@ impl Node for Stage {
         Snapshot::default()
     }
     fn count(&self, _vhost: &Name, _counts: &MessageCounts) {}
+    fn spans(&self) -> Option<(u64, u64)> {
+        Some((5, 7))
+    }
     fn churn(&self) -> Churn {
         Churn::default()
     }

@@ -1,6 +1,6 @@
 /** Owns the table of consumers, as the pages of queues and channels show it. */
 import { h } from './dom.js';
-import { count, value } from './format.js';
+import { count, span, value } from './format.js';
 import { chip, queueLink } from './parts.js';
 import { link } from './router.js';
 import { table } from './table.js';
@@ -38,6 +38,18 @@ const COLUMNS = [
     label: 'Prefetch',
     num: true,
     cell: (one) => (one.prefetch_count ? count(one.prefetch_count) : 'no limit'),
+  },
+  {
+    id: 'unacked',
+    label: 'Unacked',
+    num: true,
+    cell: (one) => count(one.messages_unacknowledged ?? 0),
+  },
+  {
+    id: 'oldest',
+    label: 'Oldest unacked',
+    num: true,
+    cell: (one) => span(one.oldest_unacked_age_ms),
   },
   {
     id: 'state',

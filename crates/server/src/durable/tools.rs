@@ -228,7 +228,12 @@ fn apply(all: &mut InForce, command: &Command) {
         | Command::SetPermissions(..)
         | Command::ClearPermissions(..)
         | Command::SetTopicPermissions(..)
-        | Command::ClearTopicPermissions(..) => return,
+        | Command::ClearTopicPermissions(..)
+        | Command::DescribeVhost(..)
+        | Command::PutParameter(..)
+        | Command::DeleteParameter(..)
+        | Command::PutGlobalParameter(..)
+        | Command::DeleteGlobalParameter(..) => return,
     };
     // As in the broker, what is there already stays as it is, but for what can be replaced.
     match definition {

@@ -2,14 +2,13 @@
 //!
 //! [`verify`] says whether a token is good, and whose it is: its signature by a key of
 //! [`KeyRing`], its claims by [`claims`]. Where the keys come from is [`sources`]' matter, over
-//! HTTP [`fetch`]'s.
+//! HTTP [`crate::web_client`]'s.
 //!
 //! Invariants: only the algorithms that are allowed, and only with a key of their own kind; every
 //! token has an end and a bound ([`TOKEN_MAX`]); what is refused says nothing of the token; nothing
 //! here blocks for a network.
 
 mod claims;
-mod fetch;
 mod key_ring;
 mod options;
 mod remembered;

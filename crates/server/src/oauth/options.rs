@@ -15,11 +15,11 @@ pub struct InvalidAddress;
 
 /// An address that begins with `https://` or `http://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebAddress(pub(super) Uri);
+pub struct WebAddress(pub(crate) Uri);
 
 impl WebAddress {
     /// Whether what comes from there is protected by TLS.
-    pub(super) fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
 }

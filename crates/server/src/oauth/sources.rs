@@ -5,15 +5,18 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
-use super::fetch::get;
 use super::key_ring::Keys;
 use super::options::{OAuthOptions, WebAddress};
+pub(super) use crate::web_client::DOCUMENT_MAX;
+use crate::web_client::Host;
 
-/// The largest document, in bytes.
-pub(super) const DOCUMENT_MAX: usize = 1 << 20;
+/// How long fetching a document may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a discovery document says.
 #[derive(Deserialize)]
@@ -51,7 +54,11 @@ pub(super) async fn from_web(options: &OAuthOptions) -> io::Result<Option<Keys>>
 }
 
 async fn fetch(address: &WebAddress, options: &OAuthOptions) -> io::Result<Vec<u8>> {
-    let fetched = get(address, options.authorities.as_deref()).await;
+    let mut host = Host::new(address.clone(), options.authorities.clone());
+    let fetched = timeout(TIMEOUT, host.get()).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", TIMEOUT.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    });
     fetched.map_err(|error| fault(address, error))
 }
 

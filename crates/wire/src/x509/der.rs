@@ -1,4 +1,4 @@
-//! DER, as far as a certificate's names need it: definite lengths, tags of one byte.
+//! DER, as far as a certificate's names and its validity need it: definite lengths, tags of one byte.
 //!
 //! Invariant: every step consumes bytes or fails, and nothing is read beyond the input.
 
@@ -105,4 +105,36 @@ pub(super) fn text(tag: u8, content: &[u8]) -> Result<Option<String>, Malformed>
         0x1C | 0x1E => return Err(Malformed),
         _ => return Ok(None),
     }))
+}
+
+/// A UTCTime or GeneralizedTime of a certificate, to the second and in UTC (RFC 5280, 4.1.2.5), in
+/// seconds since 1970; what was before is 0.
+pub(super) fn time(tag: u8, content: &[u8]) -> Result<u64, Malformed> {
+    let digits = content.strip_suffix(b"Z").ok_or(Malformed)?;
+    let (year_digits, century) = match tag {
+        0x17 => (2, None),
+        0x18 => (4, Some(0)),
+        _ => return Err(Malformed),
+    };
+    if digits.len() != year_digits + 10 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Malformed);
+    }
+    let number =
+        |digits: &[u8]| digits.iter().fold(0, |all, digit| all * 10 + u64::from(digit - 48));
+    let (year, rest) = digits.split_at(year_digits);
+    let year = number(year);
+    let year = year + century.unwrap_or(if year < 50 { 2000 } else { 1900 });
+    let mut parts = rest.chunks_exact(2).map(number);
+    let mut part = |range: std::ops::RangeInclusive<u64>| {
+        parts.next().filter(|part| range.contains(part)).ok_or(Malformed)
+    };
+    let (month, day) = (part(1..=12)?, part(1..=31)?);
+    let (hour, minute, second) = (part(0..=23)?, part(0..=59)?, part(0..=60)?);
+    // Years that begin in March have the day of leap years as their last one.
+    let (from_march, year) =
+        if month > 2 { (month - 3, year) } else { (month + 9, year.max(1) - 1) };
+    let days =
+        year * 365 + year / 4 - year / 100 + year / 400 + (153 * from_march + 2) / 5 + day - 1;
+    let days = days.saturating_sub(719_468);
+    Ok(days * 86_400 + hour * 3_600 + minute * 60 + second)
 }

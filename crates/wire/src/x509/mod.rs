@@ -1,4 +1,5 @@
-//! The names in an X.509 certificate, in the form in which RabbitMQ takes them for users.
+//! The names in an X.509 certificate, in the form in which RabbitMQ takes them for users, and until
+//! when it is valid.
 //!
 //! This is no check of a certificate: TLS has verified it before anybody asks for its names.
 //! Invariant: any bytes give names or [`Malformed`].
@@ -69,6 +70,7 @@ const SHORT_NAMES: &[(&[u8], &str)] = &[
 /// Where a certificate's names lie.
 #[derive(Debug, Clone, Copy)]
 pub struct Certificate<'a> {
+    validity: &'a [u8],
     subject: &'a [u8],
     alternatives: &'a [u8],
 }
@@ -79,10 +81,11 @@ impl<'a> Certificate<'a> {
         let mut certificate = Reader(Reader(der).expect(SEQUENCE)?);
         let mut body = Reader(certificate.expect(SEQUENCE)?);
         body.optional(0xA0)?;
-        // Serial number, algorithm, issuer, validity.
-        for tag in [0x02, SEQUENCE, SEQUENCE, SEQUENCE] {
+        // Serial number, algorithm, issuer.
+        for tag in [0x02, SEQUENCE, SEQUENCE] {
             body.expect(tag)?;
         }
+        let validity = body.expect(SEQUENCE)?;
         let subject = body.expect(SEQUENCE)?;
         body.expect(SEQUENCE)?;
         let mut alternatives = &[][..];
@@ -91,7 +94,15 @@ impl<'a> Certificate<'a> {
                 alternatives = find_alternatives(extensions)?;
             }
         }
-        Ok(Self { subject, alternatives })
+        Ok(Self { validity, subject, alternatives })
+    }
+
+    /// The last moment of its validity, in seconds since 1970.
+    pub fn not_after(&self) -> Result<u64, Malformed> {
+        let mut times = Reader(self.validity);
+        times.any()?;
+        let (tag, content) = times.any()?;
+        der::time(tag, content)
     }
 
     /// The subject as RFC 4514 writes it and RabbitMQ prints it: the last part first, all that is
@@ -309,6 +320,25 @@ mod tests {
         assert_eq!(of(NameKind::Other), ["me"]);
         assert_eq!(found.distinguished_name().unwrap(), "");
         assert_eq!(found.common_name(), Ok(None));
+    }
+
+    #[test]
+    fn the_end_of_the_validity_is_read_in_both_forms() {
+        let end = |tag: u8, text: &[u8]| {
+            let validity = [element(0x17, b"200101000000Z"), element(tag, text)].concat();
+            let parts = Certificate { validity: &validity, subject: &[], alternatives: &[] };
+            parts.not_after()
+        };
+        assert_eq!(end(0x17, b"700101000001Z"), Ok(1));
+        assert_eq!(end(0x17, b"491231235959Z"), Ok(2_524_607_999));
+        assert_eq!(end(0x18, b"20500101000000Z"), Ok(2_524_608_000));
+        assert_eq!(end(0x18, b"20240229120000Z"), Ok(1_709_208_000));
+        assert_eq!(end(0x18, b"20240301000000Z"), Ok(1_709_251_200));
+        assert_eq!(end(0x18, b"99991231235959Z"), Ok(253_402_300_799));
+        for bad in [&b"2024030100000Z"[..], b"20241301000000Z", b"20240300000000Z", b"", b"xZ"] {
+            assert_eq!(end(0x18, bad), Err(Malformed), "{bad:?}");
+        }
+        assert_eq!(end(0x0C, b"20240301000000Z"), Err(Malformed));
     }
 
     #[test]

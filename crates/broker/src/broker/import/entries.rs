@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::access::check_tags;
+use super::super::parameters::{check_global, check_metadata, check_parameter, give_type, is_kept};
 use super::super::policies::check_queue_limit;
 use super::{Draft, json};
 use crate::auth::{PasswordHash, Permissions, TopicPermissions};
 use crate::definitions::{
     Binding, Command, ExchangeSpec, Flags, Policy, PolicyKind, PolicyRequest, QueueSettings,
-    QueueSpec, User, UserLimits, Vhost, VhostLimits,
+    QueueSpec, User, UserLimits, Vhost, VhostLimits, VhostMetadata,
 };
 use crate::error::{Refusal, Resource};
 use crate::ids::{Name, QueueId};
@@ -21,6 +22,45 @@ use crate::routing::{Destination, ExchangeKind};
 #[derive(Deserialize)]
 pub(super) struct VhostEntry {
     name: String,
+    #[serde(flatten)]
+    said: VhostWords,
+    /// The same, one level down, in files of later versions.
+    #[serde(default)]
+    metadata: VhostWords,
+}
+
+#[derive(Deserialize, Default)]
+struct VhostWords {
+    description: Option<String>,
+    #[serde(default)]
+    tags: Value,
+    default_queue_type: Option<String>,
+    protected_from_deletion: Option<bool>,
+}
+
+impl VhostWords {
+    /// Says what is given here, and leaves what is not.
+    fn say(&self, metadata: &mut VhostMetadata) -> Result<(), String> {
+        if let Some(words) = &self.description {
+            metadata.description = words.as_str().into();
+        }
+        if !self.tags.is_null() {
+            metadata.tags = tags(&self.tags)?;
+        }
+        if let Some(kind) = &self.default_queue_type {
+            metadata.default_queue_type = (kind != "undefined").then(|| kind.as_str().into());
+        }
+        if let Some(protected) = self.protected_from_deletion {
+            metadata.protected = protected;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct GlobalParameterEntry {
+    name: String,
+    value: Value,
 }
 
 #[derive(Deserialize)]
@@ -173,7 +213,39 @@ impl Draft<'_> {
     pub(super) fn vhost(&mut self, entry: VhostEntry) -> Result<(), String> {
         let name = check_name("the name", &entry.name)?;
         if !self.topology.vhosts.contains_key(&name) {
-            self.apply(Command::AddVhost(name), true);
+            self.apply(Command::AddVhost(name.clone()), true);
+        }
+        let before = self.vhost_of(&name)?.metadata.clone();
+        let mut metadata = VhostMetadata::clone(&before);
+        entry.metadata.say(&mut metadata)?;
+        entry.said.say(&mut metadata)?;
+        check_metadata(&metadata).map_err(text)?;
+        if *before != metadata {
+            self.apply(Command::DescribeVhost(name, metadata), true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn global_parameter(&mut self, entry: GlobalParameterEntry) -> Result<(), String> {
+        // Which cluster the file is of is nothing that another one could become.
+        if entry.name == "internal_cluster_id" {
+            return Ok(());
+        }
+        let (name, value) = check_global(&entry.name, &entry.value).map_err(text)?;
+        if self.topology.global_parameters.get(&name) != Some(&value) {
+            self.apply(Command::PutGlobalParameter(name, value), true);
+        }
+        Ok(())
+    }
+
+    /// A parameter that has no effect.
+    fn keep(&mut self, entry: &ParameterEntry) -> Result<(), String> {
+        let (component, vhost) = (entry.component.as_str(), self.vhost_of(&entry.vhost)?);
+        let (name, value) = check_parameter(component, &entry.name, &entry.value).map_err(text)?;
+        let key = (Name::from(component), name);
+        if vhost.parameters.get(&key) != Some(&value) {
+            let command = Command::PutParameter(vhost.name.clone(), key.0, key.1, value);
+            self.apply(command, true);
         }
         Ok(())
     }
@@ -246,6 +318,7 @@ impl Draft<'_> {
                 }
                 Ok(())
             }
+            component if is_kept(component) => self.keep(&entry),
             other => {
                 self.ignored.push(format!("parameter {other} '{}'", entry.name));
                 Ok(())
@@ -304,6 +377,7 @@ impl Draft<'_> {
         }
         let name = check_name("the name", &entry.name)?;
         let mut arguments = json::table(&entry.arguments)?;
+        let says_type = entry.r#type.is_some();
         if let Some(kind) = entry.r#type
             && arguments.get("x-queue-type").is_none()
             && kind != "classic"
@@ -312,6 +386,9 @@ impl Draft<'_> {
         }
         let (durable, auto_delete) = (entry.durable, entry.auto_delete);
         let flags = Flags { durable, exclusive: false, auto_delete };
+        if !says_type {
+            give_type(&vhost, &mut arguments, flags);
+        }
         let resource = Resource::Queue(&name, &vhost.name);
         QueueSettings::check(&arguments, resource, flags).map_err(text)?;
         check_queue_limit(&vhost, &name).map_err(text)?;

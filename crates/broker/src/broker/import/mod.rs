@@ -48,7 +48,8 @@ pub struct Imported {
 }
 
 /// Sections that are taken over, in the order in which they need each other.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
+    "global_parameters",
     "vhosts",
     "users",
     "permissions",
@@ -116,6 +117,7 @@ impl Draft<'_> {
     }
 
     fn take(&mut self, file: &Map<String, Value>) -> Result<(), ImportError> {
+        self.each(file, "global_parameters", Self::global_parameter)?;
         self.each(file, "vhosts", Self::vhost)?;
         self.each(file, "users", Self::user)?;
         self.each(file, "permissions", Self::permission)?;
@@ -138,7 +140,7 @@ impl Draft<'_> {
 
 impl Broker {
     /// Takes over a definitions file: vhosts, users, policies, operator policies, limits,
-    /// exchanges, queues and bindings.
+    /// parameters, exchanges, queues and bindings.
     pub fn import(&self, file: &[u8], now: Timestamp) -> Result<Imported, ImportError> {
         let file: Map<String, Value> = serde_json::from_slice(file).map_err(|error| {
             ImportError { entry: "the file".to_owned(), reason: format!("no JSON object: {error}") }

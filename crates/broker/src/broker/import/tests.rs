@@ -56,7 +56,7 @@ fn check(broker: &Broker) {
 fn a_file_of_rabbitmq_is_taken_over_and_survives() {
     let (broker, log) = broker();
     let imported = broker.import(FILE, NOW).unwrap();
-    assert_eq!(imported.changed, 18);
+    assert_eq!(imported.changed, 19);
     assert!(imported.ignored.is_empty());
     check(&broker);
     let (log, recovered) = log.crash(log.len());
@@ -159,10 +159,13 @@ fn one_bad_entry_is_named_and_changes_nothing() {
 #[test]
 fn what_means_nothing_here_is_told() {
     let (broker, _) = broker();
+    let strange = json!({"component": "nosuch", "vhost": "/", "name": "up", "value": {}});
+    let imported = broker.import(&with("parameters", strange), NOW).unwrap();
+    assert_eq!(imported.ignored, ["parameter nosuch 'up'"]);
     let upstream = json!({"component": "federation-upstream", "vhost": "/", "name": "up",
         "value": {}});
     let imported = broker.import(&with("parameters", upstream), NOW).unwrap();
-    assert_eq!(imported.ignored, ["parameter federation-upstream 'up'"]);
+    assert!(imported.ignored.is_empty(), "those of RabbitMQ's plugins are kept");
     let imported = broker.import(br#"{"unknown": [1]}"#, NOW).unwrap();
     assert_eq!(imported.ignored, ["unknown"]);
 }

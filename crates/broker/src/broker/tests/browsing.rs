@@ -3,7 +3,7 @@
 use super::*;
 use crate::ids::Seq;
 use crate::message::{Comparison, Condition, Field, Filter};
-use crate::queue::Cursor;
+use crate::queue::{Cursor, Out};
 
 impl World {
     fn browse(
@@ -68,8 +68,9 @@ fn looking_changes_nothing_wherever_messages_are() {
     assert_eq!(flags, [true, false]);
     assert_eq!(browsing.next, Some(Cursor { level: 0, seq: Seq(5) }));
     let unacked = world.broker.browse_unacked(&queue, Seq(0), 10, world.now);
-    assert_eq!(unacked, [(out[0], None), (out[2], None)]);
-    assert_eq!(world.broker.browse_unacked(&queue, Seq(2), 1, world.now), [(out[2], None)]);
+    let got = |seq| Out { seq, consumer: None, since: world.now };
+    assert_eq!(unacked, [got(out[0]), got(out[2])]);
+    assert_eq!(world.broker.browse_unacked(&queue, Seq(2), 1, world.now), [got(out[2])]);
     let after = world.crashed();
     assert_eq!(after.browse("q", &every, (9, usize::MAX)).len(), 40);
     assert_eq!(world.all("q"), expected);

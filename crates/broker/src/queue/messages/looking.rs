@@ -1,6 +1,6 @@
 //! Looking at the messages of a queue in the order of their delivery, changing nothing.
 
-use super::{Body, Level, Messages, Slot};
+use super::{Body, Level, Messages, Slot, Unacked};
 use crate::ids::{ConsumerId, Seq, Timestamp};
 use crate::message::Message;
 
@@ -12,6 +12,20 @@ pub struct Cursor {
     /// The place in it.
     pub seq: Seq,
 }
+
+/// A message that is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Out {
+    /// Its place.
+    pub seq: Seq,
+    /// Who has it; none for a get.
+    pub consumer: Option<ConsumerId>,
+    /// When it went out.
+    pub since: Timestamp,
+}
+
+/// Among so many that came back, one that was only parked is looked for.
+const PARKED_MAX: usize = 64;
 
 /// What is known of a message without reading it.
 #[derive(Debug, Clone)]
@@ -106,20 +120,38 @@ impl Messages {
         seqs.iter().filter_map(find).collect()
     }
 
-    /// Up to `max` messages that are out, from a place on, in order; none as consumer is a get.
-    pub(in crate::queue) fn look_out(
-        &self,
-        from: Seq,
-        max: usize,
-    ) -> Vec<(Seq, Option<ConsumerId>)> {
-        let out = self.unacked.values().map(|out| (out.slot.seq, out.consumer));
-        let mut out: Vec<_> = out.filter(|(seq, _)| *seq >= from).collect();
+    /// Up to `max` messages that are out, from a place on, in order.
+    pub(in crate::queue) fn look_out(&self, from: Seq, max: usize) -> Vec<Out> {
+        let out = self.unacked.values().map(|out| Out {
+            seq: out.slot.seq,
+            consumer: out.consumer(),
+            since: out.since,
+        });
+        let mut out: Vec<_> = out.filter(|out| out.seq >= from).collect();
         if out.len() > max {
-            out.select_nth_unstable_by_key(max, |(seq, _)| *seq);
+            out.select_nth_unstable_by_key(max, |out| out.seq);
             out.truncate(max);
         }
-        out.sort_unstable_by_key(|(seq, _)| *seq);
+        out.sort_unstable_by_key(|out| out.seq);
         out
+    }
+
+    /// Who has what is out, and since when.
+    pub(in crate::queue) fn held(&self) -> impl Iterator<Item = (ConsumerId, Timestamp)> {
+        let held = |out: &Unacked| Some((out.consumer()?, out.since));
+        self.unacked.values().filter_map(held)
+    }
+
+    /// The first place of a ready message that was not out; none if there is none, or it is not
+    /// near the others that came back.
+    pub(in crate::queue) fn oldest_fresh(&self) -> Option<Seq> {
+        let first = |level: &Level| {
+            let mut parked = level.returned.values().take(PARKED_MAX);
+            let parked = parked.find(|slot| !slot.was_out());
+            let fresh = parked.or_else(|| level.fresh.front()).map(|slot| slot.seq);
+            fresh.or_else(|| level.stored.first())
+        };
+        self.levels.iter().filter_map(first).min()
     }
 
     /// The last place that was given.

@@ -149,7 +149,7 @@ proptest! {
                     let slot = messages.pop();
                     prop_assert_eq!(slot.as_ref().map(|slot| slot.seq.0), model.pop());
                     if let Some(slot) = slot {
-                        messages.hold(slot, None, ALL);
+                        messages.hold(slot, None, Timestamp(0), ALL);
                     }
                 }
                 Step::Settle(at) if !model.out.is_empty() => {
@@ -211,7 +211,7 @@ fn what_comes_back_is_in_front_of_what_came_meanwhile() {
     let mut messages = messages(0);
     messages.add(message(0), Timestamp(1000));
     let slot = messages.pop().unwrap();
-    messages.hold(slot, None, ALL);
+    messages.hold(slot, None, Timestamp(0), ALL);
     messages.add(message(0), Timestamp(50));
     let out = messages.take_unacked(Seq(1)).unwrap();
     messages.put_back(out.slot);
@@ -246,7 +246,7 @@ fn memory_counts_what_is_ready_and_what_is_out() {
     let full = messages.bytes();
     assert!(full > empty);
     let slot = messages.pop().unwrap();
-    messages.hold(slot, None, ALL);
+    messages.hold(slot, None, Timestamp(0), ALL);
     assert_eq!(messages.bytes(), full);
     messages.take_unacked(Seq(1));
     assert_eq!(messages.bytes(), empty);

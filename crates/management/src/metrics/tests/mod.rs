@@ -68,6 +68,8 @@ fn every_page_is_in_the_format() {
     let stage = stage();
     let all = parse(&pages::aggregated(&stage).unwrap());
     assert_eq!(all["rabbitmq_queues"].samples[0].2, 8.0);
+    assert_eq!(all["leveret_spans_sent_total"].samples[0].2, 5.0);
+    assert_eq!(all["leveret_spans_dropped_total"].samples[0].2, 7.0);
     assert_eq!(all["rabbitmq_queue_messages_ready"].samples.len(), 1);
     let objects = parse(&pages::per_object(&stage).unwrap());
     let ready = &objects["rabbitmq_queue_messages_ready"];

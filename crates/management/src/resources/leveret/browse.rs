@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leveret_broker::broker::{BrowseRequest, Browsed, Browsing};
 use leveret_broker::ids::{ConsumerId, Seq, Timestamp};
 use leveret_broker::message::{Comparison, Condition, Field, Filter};
-use leveret_broker::queue::{Cursor, QueueHandle};
+use leveret_broker::queue::{Cursor, Out, QueueHandle};
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
@@ -155,16 +155,16 @@ pub(super) fn unacked(call: &Call<'_>) -> Outcome {
     let from = Seq(call.query.number("from")?.unwrap_or(0));
     let count = call.query.number("count")?.unwrap_or(50).clamp(1, COUNT_MAX) as usize;
     let mut found = call.app.broker().browse_unacked(&queue, from, count + 1, call.now());
-    let next = (found.len() > count).then(|| found[count].0.0.to_string());
+    let next = (found.len() > count).then(|| found[count].seq.0.to_string());
     found.truncate(count);
     let connections = call.app.node.connections();
-    let one = |(seq, consumer): (Seq, Option<ConsumerId>)| {
-        let holder = consumer.and_then(|id| holder(&connections, id));
+    let one = |out: Out| {
+        let holder = out.consumer.and_then(|id| holder(&connections, id));
         let details = |(connection, number, _): (&Connection, u16, &Consumer)| {
             channels::details(call, connection, number)
         };
         json!({
-            "position": seq.0, "since": null, "channel_details": holder.map(details),
+            "position": out.seq.0, "since": out.since.0, "channel_details": holder.map(details),
             "consumer_tag": holder.map(|(_, _, consumer)| consumer.tag.to_string()),
         })
     };

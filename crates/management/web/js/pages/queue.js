@@ -149,8 +149,14 @@ function overview(context, data) {
           ['Active consumer', data.single_active_consumer_tag || null],
           [
             'Consumers take',
-            Number.isFinite(data.consumer_capacity)
+            data.consumers && Number.isFinite(data.consumer_capacity)
               ? `${Math.round(data.consumer_capacity * 100)} % of the time at once`
+              : null,
+          ],
+          [
+            'Time in queue',
+            Number.isFinite(data.time_in_queue_ms)
+              ? `${span(data.time_in_queue_ms)} until the first delivery`
               : null,
           ],
           [

@@ -50,6 +50,7 @@ const WANTED = [
   'message_stats.ack_details.rate',
   'message_stats.redeliver_details.rate',
   'consumer_capacity',
+  'time_in_queue_ms',
 ];
 
 const COLUMNS = [
@@ -154,6 +155,27 @@ const COLUMNS = [
     extra: true,
     sort: 'oldest_unacked_age_ms',
     cell: (queue) => age(queue.oldest_unacked_age_ms),
+  },
+  {
+    id: 'capacity',
+    label: 'Consumers have room',
+    full: 'Share of the time in which consumers could take a message at once',
+    num: true,
+    extra: true,
+    sort: 'consumer_capacity',
+    cell: (queue) =>
+      queue.consumers && Number.isFinite(queue.consumer_capacity)
+        ? `${Math.round(queue.consumer_capacity * 100)} %`
+        : h('span', { class: 'zero' }, '–'),
+  },
+  {
+    id: 'intime',
+    label: 'Time in queue',
+    full: 'How long messages waited for their first delivery in the last seconds',
+    num: true,
+    extra: true,
+    sort: 'time_in_queue_ms',
+    cell: (queue) => age(queue.time_in_queue_ms),
   },
   {
     id: 'bytes',

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use leveret_wire::x509::{Certificate, NameKind};
@@ -16,12 +16,18 @@ use rustls::{RootCertStore, ServerConfig};
 
 use crate::listener_options::{TlsOptions, TlsVersion};
 
+/// A configuration, and the certificates that are in it with the files that they are from.
+pub(super) struct Loaded {
+    pub(super) config: ServerConfig,
+    pub(super) certificates: Vec<(PathBuf, CertificateDer<'static>)>,
+}
+
 fn fault(path: &Path, text: impl Display) -> io::Error {
     io::Error::other(format!("{}: {text}", path.display()))
 }
 
 /// The configuration that the options and their files give.
-pub(super) fn config(options: &TlsOptions) -> io::Result<ServerConfig> {
+pub(super) fn config(options: &TlsOptions) -> io::Result<Loaded> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let versions: Vec<_> = options
         .versions
@@ -31,12 +37,15 @@ pub(super) fn config(options: &TlsOptions) -> io::Result<ServerConfig> {
             TlsVersion::V13 => &rustls::version::TLS13,
         })
         .collect();
-    let resolver = Arc::new(resolver(options, &provider)?);
+    let resolver = resolver(options, &provider)?;
+    let mut loaded = resolver.certificates();
+    let resolver = Arc::new(resolver);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(io::Error::other)?;
     if !options.verify_peer {
-        return Ok(builder.with_no_client_auth().with_cert_resolver(resolver));
+        let config = builder.with_no_client_auth().with_cert_resolver(resolver);
+        return Ok(Loaded { config, certificates: loaded });
     }
     let path = options.authorities.as_deref().ok_or_else(|| {
         let section = options.section;
@@ -46,7 +55,10 @@ pub(super) fn config(options: &TlsOptions) -> io::Result<ServerConfig> {
     let verifier =
         if options.require_peer { verifier } else { verifier.allow_unauthenticated() }.build();
     let verifier = verifier.map_err(|error| fault(path, error))?;
-    Ok(builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver))
+    let trusted = certificates(path)?.into_iter().map(|one| (path.to_owned(), one));
+    loaded.extend(trusted);
+    let config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+    Ok(Loaded { config, certificates: loaded })
 }
 
 /// The certificates of a file, as those to trust.
@@ -110,7 +122,8 @@ fn resolver(options: &TlsOptions, provider: &CryptoProvider) -> io::Result<Resol
     let certificates = needed(&options.certificates, "certfile")?;
     let key = needed(&options.key, "keyfile")?;
     let default = Arc::new(certified_key(&certificates, &key, provider)?);
-    let mut resolver = Resolver { default, by_name: HashMap::new() };
+    let files = vec![(certificates, Arc::clone(&default))];
+    let mut resolver = Resolver { default, by_name: HashMap::new(), files };
     let Some(directory) = &options.by_name else { return Ok(resolver) };
     for entry in std::fs::read_dir(directory).map_err(|error| fault(directory, error))? {
         let path = entry?.path();
@@ -118,6 +131,7 @@ fn resolver(options: &TlsOptions, provider: &CryptoProvider) -> io::Result<Resol
             continue;
         }
         let certified = Arc::new(certified_key(&path, &path.with_extension("key"), provider)?);
+        resolver.files.push((path.clone(), Arc::clone(&certified)));
         let names = certified
             .end_entity_cert()
             .ok()
@@ -136,9 +150,19 @@ struct Resolver {
     default: Arc<CertifiedKey>,
     /// By DNS name in small letters; `*.` at the front stands for one label.
     by_name: HashMap<String, Arc<CertifiedKey>>,
+    /// All of them, by their files.
+    files: Vec<(PathBuf, Arc<CertifiedKey>)>,
 }
 
 impl Resolver {
+    fn certificates(&self) -> Vec<(PathBuf, CertificateDer<'static>)> {
+        let chain = |(path, key): &(PathBuf, Arc<CertifiedKey>)| {
+            let path = path.clone();
+            key.cert.clone().into_iter().map(move |one| (path.clone(), one)).collect::<Vec<_>>()
+        };
+        self.files.iter().flat_map(chain).collect()
+    }
+
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let name = name.to_ascii_lowercase();
         let exact = self.by_name.get(&name);

@@ -37,14 +37,17 @@ type Look = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 pub(crate) struct TlsContext {
     options: Mutex<TlsOptions>,
     config: ArcSwap<ServerConfig>,
+    /// Until when what is in force is valid.
+    certificates: ArcSwap<Vec<leveret_management::node::Certificate>>,
 }
 
 impl TlsContext {
     /// Reads the files; the error names the one that is wrong.
     pub(crate) fn load(options: &TlsOptions) -> io::Result<Self> {
-        let config = load::config(options)?;
+        let loaded = load::config(options)?;
+        let certificates = ArcSwap::from_pointee(validity(&loaded));
         let options = Mutex::new(options.clone());
-        Ok(Self { options, config: ArcSwap::from_pointee(config) })
+        Ok(Self { options, config: ArcSwap::from_pointee(loaded.config), certificates })
     }
 
     /// The same for `what`; the error says so, and names the keys.
@@ -62,11 +65,17 @@ impl TlsContext {
         self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The certificates in force.
+    pub(crate) fn certificates(&self) -> Vec<leveret_management::node::Certificate> {
+        self.certificates.load().to_vec()
+    }
+
     /// Takes new options and reads the files again; if they are wrong the old ones stay in force.
     pub(crate) fn reload(&self, options: TlsOptions) {
         match load::config(&options) {
-            Ok(config) => {
-                self.config.store(Arc::new(config));
+            Ok(loaded) => {
+                self.certificates.store(Arc::new(validity(&loaded)));
+                self.config.store(Arc::new(loaded.config));
                 *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
                 tracing::info!("TLS certificates loaded");
             }
@@ -131,6 +140,19 @@ fn login_name(der: &[u8], from: CertLoginFrom) -> Option<String> {
         }
     };
     read().ok().flatten().filter(|name| !name.is_empty())
+}
+
+/// Until when the certificates are valid; one that does not say so in a form that is known counts
+/// as one that has run out.
+fn validity(loaded: &load::Loaded) -> Vec<leveret_management::node::Certificate> {
+    let one = |(path, der): &(PathBuf, rustls::pki_types::CertificateDer<'_>)| {
+        let not_after = Certificate::parse(der).and_then(|parsed| parsed.not_after());
+        leveret_management::node::Certificate {
+            file: path.display().to_string(),
+            not_after_s: not_after.unwrap_or(0),
+        }
+    };
+    loaded.certificates.iter().map(one).collect()
 }
 
 /// What the files look like.

@@ -16,6 +16,7 @@ use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
 use super::half::EXHAUSTED_FREE;
 use super::link::{ConsumerEntry, Link};
+use super::traces::Delivered;
 use super::unacked::Unacked;
 use crate::stats::ConsumerStats;
 
@@ -66,6 +67,18 @@ impl Channel {
         self.stats.redeliver.add(u64::from(got.redelivered));
         link.hold(got.position);
         self.last_tag += 1;
+        if let Some(traces) = &mut link.traces {
+            traces.delivered(&Delivered {
+                operation: "get",
+                queue: &queue,
+                seq: got.seq,
+                message: &got.message,
+                redelivered: got.redelivered,
+                tag: self.last_tag,
+                no_ack,
+                consumer_tag: None,
+            });
+        }
         write_get_ok(
             link.out.tail(),
             self.number,

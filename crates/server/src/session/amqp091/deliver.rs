@@ -13,6 +13,8 @@ use leveret_wire::amqp091::method::Method;
 
 use super::channel::{ChannelState, Content, Mode};
 use super::connection::Session;
+use super::link::ConsumerEntry;
+use super::traces::{Delivered, Traces};
 use super::unacked::Unacked;
 use crate::net::out_buffer::{OutBuffer, SHARE_FROM};
 
@@ -69,6 +71,23 @@ fn write_message(out: &mut OutBuffer, message: &Message, delivery: Delivery<'_>,
     write_content(out, delivery.channel, message, frame_max);
 }
 
+/// Records the deliveries to one consumer, the first of which gets the tag behind `last_tag`.
+fn note_run(traces: &mut Traces, entry: &ConsumerEntry, run: &[queue::Delivery], last_tag: u64) {
+    let Some(queue) = &entry.queue else { return };
+    for (delivery, tag) in run.iter().zip(last_tag + 1..) {
+        traces.delivered(&Delivered {
+            operation: "deliver",
+            queue,
+            seq: delivery.seq,
+            message: &delivery.message,
+            redelivered: delivery.redelivered,
+            tag,
+            no_ack: entry.no_ack,
+            consumer_tag: Some(&entry.tag),
+        });
+    }
+}
+
 impl Session {
     /// Sends deliveries of one consumer; those for a channel that is closing go back to their
     /// queue.
@@ -86,6 +105,9 @@ impl Session {
             }
             return;
         };
+        if let Some(traces) = &mut link.traces {
+            note_run(traces, entry, run, channel.last_tag);
+        }
         // RabbitMQ's direct replies do not count.
         let counts = u64::from(entry.queue.is_some());
         let stats = &channel.stats;

@@ -58,7 +58,7 @@ impl Session {
             return;
         }
         let options = self.link.shared.options.load_full();
-        let properties = server_properties(&options).to_content();
+        let properties = server_properties(&options, &self.link.shared.cluster_name()).to_content();
         let server_properties = Table::parse(&properties).unwrap_or(Table::EMPTY);
         let mechanisms = Mechanism::offered(&self.link.peer, &options);
         self.link.send(
@@ -323,6 +323,7 @@ impl Session {
         match vhost.and_then(|name| self.link.enter(name)) {
             Ok(()) => {
                 self.note_opened();
+                self.link.trace();
                 self.phase = Phase::Running;
                 self.link.send(0, &Method::ConnectionOpenOk {});
             }

@@ -18,6 +18,7 @@ use leveret_wire::amqp091::method::Method;
 use super::consumer_timeout::AckWatch;
 use super::routes::Routes;
 use super::tenancy::{Quotas, Seats};
+use super::traces::Traces;
 use crate::net::mailbox::Mailbox;
 use crate::net::out_buffer::OutBuffer;
 use crate::options::Options;
@@ -98,6 +99,10 @@ pub(super) struct Link {
     /// None when no quota says anything.
     pub(super) quotas: Option<Box<Quotas>>,
     pub(super) acks: AckWatch,
+    /// While OpenTelemetry is on.
+    pub(super) traces: Option<Box<Traces>>,
+    /// A publish that is there as a whole needs no look at its frames.
+    pub(super) takes_wholes: bool,
     /// Bytes of deliveries in `out`, claimed from the mailbox.
     pub(super) claimed: usize,
 }
@@ -120,6 +125,7 @@ impl Link {
     ) -> Self {
         let connection = shared.broker.new_connection();
         let topology = shared.broker.topology().clone();
+        let options = shared.options.load_full();
         Self {
             stats: Arc::new(ConnectionStats::new(connection, &peer, now)),
             passing: None,
@@ -151,8 +157,10 @@ impl Link {
             seats: None,
             quotas: None,
             acks: AckWatch::default(),
+            traces: None,
+            takes_wholes: !options.limits_headers(),
             claimed: 0,
-            options: shared.options.load_full(),
+            options,
             shared,
             mailbox,
         }
@@ -209,6 +217,7 @@ impl Link {
         let options = self.shared.options.load();
         if !Arc::ptr_eq(&options, &self.options) {
             self.options = Arc::clone(&options);
+            self.look_at_frames();
             self.acks.on_change(self.now);
         }
         let topology = self.shared.broker.topology();
@@ -219,6 +228,21 @@ impl Link {
             self.acks.on_change(self.now);
         }
         self.routes.refresh(self.topology.version);
+    }
+
+    /// Has publishes taken frame by frame where something is to be looked at in them.
+    fn look_at_frames(&mut self) {
+        self.takes_wholes = !self.options.limits_headers() && self.traces.is_none();
+    }
+
+    /// The connection is open: its traces are recorded while OpenTelemetry is on.
+    pub(super) fn trace(&mut self) {
+        if let Some(telemetry) = self.shared.telemetry.get() {
+            let vhost = self.who.vhost.clone();
+            let traces = Traces::new(Arc::clone(telemetry), self.peer.address, vhost);
+            self.traces = Some(Box::new(traces));
+            self.look_at_frames();
+        }
     }
 
     /// Holds back whatever is sent from now on until `position` is durable.
@@ -268,7 +292,14 @@ impl Link {
             self.rejected.extend(flushed.rejected.into_iter().map(unmark));
             self.shared.check_memory(self.now);
         }
-        for group in std::mem::take(&mut self.settling) {
+        let settling = std::mem::take(&mut self.settling);
+        if let Some(traces) = &mut self.traces {
+            traces.flushed();
+            for group in &settling {
+                traces.settled(&group.queue, &group.seqs, group.how);
+            }
+        }
+        for group in settling {
             let settled = self.broker().settle(&group.queue, &group.seqs, group.how, self.now);
             position = position.max(settled);
         }

@@ -25,6 +25,7 @@ mod queue;
 mod routes;
 mod sasl;
 mod tenancy;
+mod traces;
 mod transaction;
 mod unacked;
 
@@ -44,6 +45,8 @@ mod storm;
 mod tests;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod traced;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

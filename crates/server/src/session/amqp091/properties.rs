@@ -18,13 +18,13 @@ const CAPABILITIES: [&str; 9] = [
 ];
 
 /// The server properties.
-pub(super) fn server_properties(options: &Options) -> FieldTable {
+pub(super) fn server_properties(options: &Options, cluster_name: &str) -> FieldTable {
     let text = |text: &str| FieldValue::LongStr(text.as_bytes().to_vec());
     let on = |name: &&str| ((*name).to_owned(), FieldValue::Bool(true));
     let capabilities = FieldTable(CAPABILITIES.iter().map(on).collect());
     FieldTable(vec![
         ("capabilities".to_owned(), FieldValue::Table(capabilities)),
-        ("cluster_name".to_owned(), text(&options.cluster_name)),
+        ("cluster_name".to_owned(), text(cluster_name)),
         ("copyright".to_owned(), text("The Leveret founders")),
         ("information".to_owned(), text("Licensed under the Apache License 2.0")),
         ("platform".to_owned(), text("Rust")),

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use leveret_broker::broker::{REPLY_TO_PREFIX, Route};
 use leveret_broker::ids::Name;
-use leveret_broker::message::{Message, MessageBuilder, PublishRefusal};
+use leveret_broker::message::{Message, MessageBuilder, PublishRefusal, excess_headers};
 use leveret_broker::routing::RoutingInput;
 use leveret_wire::amqp091::ReplyCode;
 use leveret_wire::amqp091::constants::CLASS_BASIC;
 use leveret_wire::amqp091::frame::{ContentHeader, Publish, write_return};
-use leveret_wire::amqp091::properties::Essentials;
 
 use super::channel::{Channel, ChannelState, Content, Mode, unexpected_body, unexpected_header};
 use super::deliver::write_content;
 use super::failure::{Failure, Outcome};
 use super::link::{Link, mark};
+use crate::clock;
 
 impl Channel {
     pub(super) fn start_publish(
@@ -50,7 +50,7 @@ impl Channel {
         let is_usual = self.state == ChannelState::Open
             && matches!(self.content, Content::None)
             && publish.body.len() as u64 <= link.options.max_message_size
-            && !link.options.limits_headers();
+            && link.takes_wholes;
         if !is_usual {
             return None;
         }
@@ -114,7 +114,7 @@ impl Channel {
         link.published.add(header.body_size);
         if builder.missing() == 0 {
             let (message, extra_keys) = builder.finish();
-            return self.finish_publish(link, message, &extra_keys);
+            return self.finish_framed(link, message, &extra_keys);
         }
         self.content = Content::Body(builder);
         link.has_halves = true;
@@ -158,10 +158,26 @@ impl Channel {
         match std::mem::replace(&mut self.content, Content::None) {
             Content::Body(builder) => {
                 let (message, extra_keys) = builder.finish();
-                self.finish_publish(link, message, &extra_keys)
+                self.finish_framed(link, message, &extra_keys)
             }
             _ => Ok(()),
         }
+    }
+
+    /// A publish that came frame by frame, as all do whose traces may be recorded.
+    fn finish_framed(&mut self, link: &mut Link, message: Message, extra_keys: &[Name]) -> Outcome {
+        let reply = self.exchange.is_empty() && self.routing_key.starts_with(REPLY_TO_PREFIX);
+        let traces = link.traces.as_ref().filter(|_| !reply && !self.immediate);
+        let Some(publishing) = traces.and_then(|traces| traces.begin(&message)) else {
+            return self.finish_publish(link, message, extra_keys);
+        };
+        let (message, since_ns) = (publishing.sent(message), clock::nanos());
+        let route = self.route(link, &message, extra_keys);
+        let routed = route.as_ref().map(|route| route.queues.len());
+        if let Some(traces) = &mut link.traces {
+            traces.routed(&publishing, &message, since_ns, routed);
+        }
+        self.publish_to(link, message, route?)
     }
 
     fn finish_publish(
@@ -184,6 +200,12 @@ impl Channel {
             return Ok(());
         }
         let route = self.route(link, &message, extra_keys)?;
+        self.publish_to(link, message, route)
+    }
+
+    /// Takes a message that is routed into the turn's batch, or the transaction.
+    #[inline]
+    fn publish_to(&mut self, link: &mut Link, message: Message, route: Arc<Route>) -> Outcome {
         if let Mode::Tx(transaction) = &mut self.mode {
             let max = link.options.transaction_max_bytes;
             let size = message.size();
@@ -269,22 +291,12 @@ fn unexpected_method() -> Failure {
     Failure::new(ReplyCode::UnexpectedFrame, text)
 }
 
-/// Whether there are more headers, or deeper ones, than the options allow. What cannot be decoded
-/// is left to who decodes it.
+/// Refuses more headers, or deeper ones, than the options allow.
 fn check_headers(link: &Link, properties: &[u8]) -> Outcome {
     if !link.options.limits_headers() {
         return Ok(());
     }
-    let parsed = Essentials::parse(properties).ok();
-    let Some(headers) = parsed.and_then(|parsed| parsed.headers) else { return Ok(()) };
-    let (count, depth) = headers.extent();
     let (most, deepest) = (link.options.header_count_max, link.options.header_depth_max);
-    let text = match most.filter(|most| count > *most) {
-        Some(most) => format!("message has {count} headers, more than the configured {most}"),
-        None if depth > deepest => {
-            format!("message has headers nested {depth} deep, more than the configured {deepest}")
-        }
-        None => return Ok(()),
-    };
-    Err(Failure::precondition(text))
+    excess_headers(properties, most, deepest)
+        .map_or(Ok(()), |text| Err(Failure::precondition(text)))
 }

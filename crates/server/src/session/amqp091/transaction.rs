@@ -95,6 +95,9 @@ impl Channel {
         }
         for (unacked, how) in &open.settlements {
             transaction.settle(&unacked.queue, unacked.seq, *how);
+            if let Some(traces) = &mut link.traces {
+                traces.settled(&unacked.queue, &[unacked.seq], *how);
+            }
         }
         let (position, accepted) = link.broker().commit(transaction, link.now);
         link.note_change(position);

@@ -32,6 +32,10 @@ pub enum Feature {
     Groups,
     /// One of many policies gives the queue a limit and a time to live.
     Policies,
+    /// OpenTelemetry is on, and no message has a trace.
+    Traces,
+    /// OpenTelemetry is on, and the trace of each message is recorded.
+    Recorded,
 }
 
 fn table(fields: &[(&str, FieldValue)]) -> FieldTable {
@@ -59,7 +63,7 @@ impl Feature {
                 ("x-dead-letter-routing-key", text("q1")),
             ]),
             Self::Groups => table(&[("x-message-group-header", text("group"))]),
-            Self::None | Self::MessageTtl | Self::DeadLetter | Self::Policies => FieldTable::new(),
+            _ => FieldTable::new(),
         }
     }
 
@@ -88,7 +92,17 @@ impl Feature {
                 let value = FieldValue::LongStr(group.into_bytes());
                 properties.headers = Some(table(&[("group", value)]));
             }
+            Self::Recorded => {
+                let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{:016x}-01", number + 1);
+                let value = FieldValue::LongStr(parent.into_bytes());
+                properties.headers = Some(table(&[("traceparent", value)]));
+            }
             _ => {}
         }
+    }
+
+    /// Whether OpenTelemetry is on.
+    pub fn traces(self) -> bool {
+        matches!(self, Self::Traces | Self::Recorded)
     }
 }

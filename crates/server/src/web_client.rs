@@ -1,55 +1,107 @@
-//! One HTTP request: GET of a small document, over TLS where the address says so.
+//! A client for the few requests that the server makes: one at a time, over TLS where the address
+//! says so.
 //!
-//! Invariants: it ends within [`TIMEOUT`] and holds at most [`DOCUMENT_MAX`] bytes of the answer.
-//! Redirects are not followed, so that nobody but the configured host is believed.
+//! Invariants: at most [`DOCUMENT_MAX`] bytes of an answer are held. Redirects are not followed, so
+//! that nobody but the configured host is believed.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::options::WebAddress;
-use super::sources::DOCUMENT_MAX;
+use crate::oauth::WebAddress;
 
-/// How long all of it may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest document that is read, in bytes.
+pub(crate) const DOCUMENT_MAX: usize = 1 << 20;
 
-/// The document at `address`. TLS trusts `authorities`, or the system's.
-pub(super) async fn get(address: &WebAddress, authorities: Option<&Path>) -> io::Result<Vec<u8>> {
-    let fetched = timeout(TIMEOUT, connect_and_ask(address, authorities)).await;
-    fetched.unwrap_or_else(|_| {
-        let text = format!("no answer within {} s", TIMEOUT.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, text))
-    })
+/// Somebody who is asked.
+#[derive(Debug)]
+pub(crate) struct Host {
+    address: WebAddress,
+    /// Whose certificates are trusted; without it, the system's.
+    authorities: Option<PathBuf>,
+    /// Once they have been read.
+    tls: Option<Arc<ClientConfig>>,
 }
 
-async fn connect_and_ask(address: &WebAddress, authorities: Option<&Path>) -> io::Result<Vec<u8>> {
-    let host = address.0.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let secure = address.is_secure();
-    let port = address.0.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let stream = TcpStream::connect((&*host, port)).await?;
-    if !secure {
-        return ask(stream, address).await;
+impl Host {
+    pub(crate) fn new(address: WebAddress, authorities: Option<PathBuf>) -> Self {
+        Self { address, authorities, tls: None }
     }
-    // Reads files, some of them large.
-    let authorities = authorities.map(Path::to_owned);
-    let read = tokio::task::spawn_blocking(move || tls(authorities.as_deref()));
-    let config = Arc::new(read.await.map_err(io::Error::other)??);
-    let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    ask(TlsConnector::from(config).connect(name, stream).await?, address).await
+
+    pub(crate) fn address(&self) -> &WebAddress {
+        &self.address
+    }
+
+    /// The document at the address.
+    pub(crate) async fn get(&mut self) -> io::Result<Vec<u8>> {
+        let path = self.address.0.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let request = Request::get(path).header(ACCEPT, "application/json");
+        let request = request.body(Full::default()).map_err(io::Error::other)?;
+        let (status, document) = self.send(request).await?;
+        if status != StatusCode::OK {
+            return Err(io::Error::other(format!("the answer is {status}")));
+        }
+        Ok(document)
+    }
+
+    /// Sends a document to a path below the address; the answer's status.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        document: Vec<u8>,
+    ) -> io::Result<StatusCode> {
+        let path = format!("{}/{path}", self.address.0.path().trim_end_matches('/'));
+        let request = Request::post(path).header(CONTENT_TYPE, content_type);
+        let request = request.body(Full::from(document)).map_err(io::Error::other)?;
+        Ok(self.send(request).await?.0)
+    }
+
+    async fn send(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> io::Result<(StatusCode, Vec<u8>)> {
+        let uri = &self.address.0;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let secure = self.address.is_secure();
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let headers = request.headers_mut();
+        headers.insert(HOST, HeaderValue::from_str(authority).map_err(io::Error::other)?);
+        let agent = HeaderValue::from_static(concat!("leveret/", env!("CARGO_PKG_VERSION")));
+        headers.insert(USER_AGENT, agent);
+        let stream = TcpStream::connect((&*host, port)).await?;
+        if !secure {
+            return ask(stream, request).await;
+        }
+        let config = self.tls().await?;
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        ask(TlsConnector::from(config).connect(name, stream).await?, request).await
+    }
+
+    async fn tls(&mut self) -> io::Result<Arc<ClientConfig>> {
+        if let Some(tls) = &self.tls {
+            return Ok(Arc::clone(tls));
+        }
+        // Reads files, some of them large.
+        let authorities = self.authorities.clone();
+        let read = tokio::task::spawn_blocking(move || tls(authorities.as_deref()));
+        let read = Arc::new(read.await.map_err(io::Error::other)??);
+        self.tls = Some(Arc::clone(&read));
+        Ok(read)
+    }
 }
 
 fn tls(authorities: Option<&Path>) -> io::Result<ClientConfig> {
@@ -70,27 +122,17 @@ fn tls(authorities: Option<&Path>) -> io::Result<ClientConfig> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-async fn ask<S>(stream: S, address: &WebAddress) -> io::Result<Vec<u8>>
+async fn ask<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result<(StatusCode, Vec<u8>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let shaken = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = shaken.map_err(io::Error::other)?;
-    let authority = address.0.authority().map_or("", |authority| authority.as_str());
-    let path = address.0.path_and_query().map_or("/", |path| path.as_str());
-    let request = Request::get(path)
-        .header(HOST, authority)
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("leveret/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(io::Error::other)?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(io::Error::other)?;
-        if answer.status() != StatusCode::OK {
-            return Err(io::Error::other(format!("the answer is {}", answer.status())));
-        }
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), DOCUMENT_MAX).collect().await;
-        Ok(body.map_err(io::Error::other)?.to_bytes().to_vec())
+        Ok((status, body.map_err(io::Error::other)?.to_bytes().to_vec()))
     };
     // The connection is driven beside the question, and goes with it.
     tokio::pin!(answer);
@@ -156,7 +198,7 @@ mod tests {
         let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
         let fetch = async |port: u16, authorities: Option<&Path>| {
             let address: WebAddress = format!("https://localhost:{port}/keys").parse().unwrap();
-            get(&address, authorities).await
+            Host::new(address, authorities.map(Path::to_owned)).get().await
         };
         let good = serve(&ours, "localhost", ok).await;
         assert_eq!(fetch(good, Some(&trusted.0)).await.unwrap(), b"{}");

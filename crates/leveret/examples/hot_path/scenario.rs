@@ -66,7 +66,7 @@ const fn using(name: &'static str, feature: Feature) -> Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 16] = [
+pub const SCENARIOS: [Scenario; 18] = [
     scenario("transient-24", 24, Promise::None),
     scenario("transient-1024", 1024, Promise::None),
     scenario("confirmed-24", 24, Promise::Settled),
@@ -83,6 +83,8 @@ pub const SCENARIOS: [Scenario; 16] = [
     using("used-dead-letter", Feature::DeadLetter),
     using("used-groups", Feature::Groups),
     using("used-policies", Feature::Policies),
+    using("used-traces", Feature::Traces),
+    using("used-traces-recorded", Feature::Recorded),
 ];
 
 impl Scenario {
@@ -175,8 +177,11 @@ impl Stage {
         let opened = StoreLog::open(Arc::new(NullDisk::default()), Options::default())
             .expect("an empty directory opens");
         let store = Arc::clone(opened.log.store());
-        let world = World::new(opened.log, opened.recovered);
+        let mut world = World::new(opened.log, opened.recovered);
         let feature = scenario.feature;
+        if feature.traces() {
+            world.trace();
+        }
         feature.policies().into_iter().for_each(|(name, policy)| world.put_policy(&name, &policy));
         let client = || {
             let store = Arc::clone(&store);
