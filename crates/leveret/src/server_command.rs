@@ -335,9 +335,10 @@ fn options(config: &Config, log: &Log) -> Options {
         entry: entry_limits(&config),
         anonymous_login: anonymous_login(&config),
         oauth: oauth_options(&config),
+        telemetry: telemetry_options(&config),
         management_tls: management_tls(&config),
         metrics_tls: metrics_tls(&config),
-        telemetry: telemetry_options(&config),
+        store: store_options(&config),
         proxies: if config.proxy_protocol { config.proxy_protocol_from } else { Vec::new() },
         amqp_listen: config.amqp_listen,
         management_ip: config.management_ip,
@@ -379,14 +380,17 @@ fn options(config: &Config, log: &Log) -> Options {
         load_definitions: config.load_definitions,
         backlog: config.tcp_backlog,
         nodelay: config.tcp_nodelay,
-        store: StoreOptions {
-            data_dir: config.data_dir,
-            durability: config.durability,
-            disk_free_limit_bytes: config.disk_free_limit_bytes,
-            log_file_bytes: config.log_file_bytes,
-            log_files_max: config.log_files_max,
-            log_pending_max_bytes: config.log_pending_max_bytes,
-        },
+    }
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        data_dir: config.data_dir.clone(),
+        durability: config.durability,
+        disk_free_limit_bytes: config.disk_free_limit_bytes,
+        log_file_bytes: config.log_file_bytes,
+        log_files_max: config.log_files_max,
+        log_pending_max_bytes: config.log_pending_max_bytes,
     }
 }
 

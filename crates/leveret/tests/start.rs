@@ -136,7 +136,7 @@ fn a_file_that_was_named_and_is_not_there_is_named_with_the_key() {
     let arguments = ["--amqps-listen", "127.0.0.1:0", "--ssl-options-certfile", "/nonexistent/a"];
     let arguments = arguments.into_iter().chain(["--ssl-options-keyfile", "/nonexistent/b"]);
     let tls = broker(&data).args(arguments).output().unwrap();
-    assert_refused(&tls, &["cannot use TLS: /nonexistent/a: ", "ssl_options.certfile"]);
+    assert_refused(&tls, &["cannot use TLS for AMQP: /nonexistent/a: ", "ssl_options.certfile"]);
 }
 
 #[test]

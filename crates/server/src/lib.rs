@@ -105,7 +105,7 @@ impl Server {
         let http_listeners = HttpListeners::open(&options)?;
         let (tls, http) = (Contexts::load(&options, &http_listeners)?, http_listeners.places());
         let shared = Arc::new(Shared::new(broker, options));
-        let _ = shared.tls.set(tls.all().collect());
+        let _ = shared.tls.set(tls.all().cloned().collect());
         shared.watch_timeouts();
         let running = Running::start(&log, &shared)?;
         tell_of_access(&shared);
@@ -266,13 +266,14 @@ impl Contexts {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = Arc<TlsContext>> {
-        [self.amqp.clone(), self.management.clone(), self.metrics.clone()].into_iter().flatten()
+    fn all(&self) -> impl Iterator<Item = &Arc<TlsContext>> {
+        [&self.amqp, &self.management, &self.metrics].into_iter().flatten()
     }
 
     /// Tasks that look at the files.
     fn watch(&self) -> impl Iterator<Item = JoinHandle<()>> {
-        self.all().map(|tls| tokio::spawn(async move { tls.watch().await }))
+        let watch = |tls: Arc<TlsContext>| tokio::spawn(async move { tls.watch().await });
+        self.all().cloned().map(watch)
     }
 }
 

@@ -158,7 +158,8 @@ impl Node for Administered {
     }
 
     fn certificates(&self) -> Vec<Certificate> {
-        self.shared.tls.get().into_iter().flatten().flat_map(|tls| tls.certificates()).collect()
+        let contexts = self.shared.tls.get().into_iter().flatten();
+        contexts.flat_map(|tls| tls.certificates()).collect()
     }
 
     fn consumer_timeout_ms(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Flows of the management API's client: what operators' tools do, verb by verb.
 
 use std::env;
+use std::time::Duration;
 
 use lapin::options::*;
 use lapin::types::FieldTable;
@@ -18,7 +19,7 @@ use rabbitmq_http_client::requests::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::harness::{Body, Flow, Result, check, equal, flows};
+use crate::harness::{Body, Flow, Result, check, equal, flows, within};
 
 type Api = Client<String, &'static str, &'static str>;
 
@@ -229,7 +230,12 @@ async fn http_watching(flow: &Flow) -> Result {
     equal(channels.len(), 1, "channels of the connection")?;
     equal(api.get_channel_info(&channels[0].name).await?.consumer_count, 1, "its consumers")?;
     api.close_connection(&name, Some("enough"), false).await?;
-    check(api.get_connection_info(&name).await.is_err(), "the connection is still there")
+    let gone = async {
+        while api.get_connection_info(&name).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within(gone, "the connection is still there").await
 }
 
 /// The node, its health, and small things that tools ask for.

@@ -188,8 +188,8 @@ impl PasswordHash {
         Self(Stored::Salted { algorithm: Algo::Sha256, salt, hash: hash.to_vec() })
     }
 
-    /// Reads a hash of a definitions file. Without a name, the algorithm is that of RabbitMQ's whose
-    /// hashes are so long, else SHA-256. An empty hash is no password.
+    /// Reads a hash of a definitions file. Without a name, the algorithm is the one of RabbitMQ's
+    /// whose hashes are so long, else SHA-256. An empty hash is no password.
     pub fn import(algorithm: Option<&str>, hash: &str) -> Result<Self, HashError> {
         if hash.is_empty() {
             return Ok(Self::NONE);

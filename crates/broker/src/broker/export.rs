@@ -76,6 +76,12 @@ pub fn stored(value: &str) -> Value {
     serde_json::from_str(value).unwrap_or(Value::Null)
 }
 
+/// Global parameters, as a list.
+pub fn globals(topology: &Topology) -> Value {
+    let one = |(name, value): (&Name, &Name)| json!({ "name": **name, "value": stored(value) });
+    topology.global_parameters.iter().map(one).collect()
+}
+
 /// A vhost with what it says of itself.
 fn about(vhost: &Vhost) -> Value {
     let mut about = metadata_to_json(&vhost.metadata);
@@ -219,10 +225,7 @@ impl Broker {
             None => {
                 topology.vhosts.values().for_each(|vhost| lists.add(vhost));
                 let vhosts = topology.vhosts.values().map(|vhost| about(vhost));
-                let globals = topology.global_parameters.iter();
-                let global = |(name, value): (&Name, &Name)| json!({ "name": **name, "value": stored(value) });
-                let globals = globals.map(global).collect();
-                file.insert("global_parameters".to_owned(), globals);
+                file.insert("global_parameters".to_owned(), globals(&topology));
                 file.insert("users".to_owned(), Value::Array(users(&topology)));
                 file.insert("vhosts".to_owned(), vhosts.collect());
                 file.insert("permissions".to_owned(), Value::Array(lists.permissions));

@@ -43,7 +43,7 @@ pub use bindings::BindRequest;
 pub use browsing::{BrowseRequest, Browsed, Browsing, MoveTo, Moved, Selection};
 pub use delayed::Scheduled;
 pub use exchanges::ExchangeRequest;
-pub use export::{metadata_to_json, stored, table_to_json};
+pub use export::{globals, metadata_to_json, stored, table_to_json};
 pub use import::{ImportError, Imported, table_from_json};
 pub use policies::EffectivePolicy;
 pub use publishing::{Flushed, Outgoing, Route};

@@ -81,7 +81,7 @@ impl Marks {
     /// Forgets the marks of messages before `seq`, which were all delivered; the last of them.
     fn pass(&mut self, seq: Seq) -> Option<Seq> {
         let gone = self.marks.partition_point(|mark| mark.seq < seq);
-        let passed = self.marks.drain(..gone).last();
+        let passed = self.marks.drain(..gone).next_back();
         if self.marks.len() < MARKS_MAX / 4 {
             self.stretch_ms = (self.stretch_ms / 2).max(1);
         }

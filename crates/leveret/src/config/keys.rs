@@ -340,8 +340,8 @@ keys! {
     management_ssl_ip: IpAddr = "management.ssl.ip", default "127.0.0.1";
     reload false
 
-    /// The port of the management interface over TLS, beside the one without. `auto` is 15671, and none if
-    /// that port is taken; 0 takes a free port; `none` turns it off.
+    /// The port of the management interface over TLS, beside the one without. `auto` is 15671, and
+    /// none if that port is taken; 0 takes a free port; `none` turns it off.
     management_ssl_port: AutoPort = "management.ssl.port", default "none";
     reload false
 
@@ -388,6 +388,19 @@ keys! {
     metrics_port: AutoPort = "prometheus.tcp.port", default "auto";
     reload false
 
+    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol
+    /// buffers: `/v1/traces` is put behind it. Without one, nothing is recorded.
+    opentelemetry_endpoint: Option<WebAddress> = "opentelemetry.endpoint", default "none";
+    reload false
+
+    /// Which share of the messages that come without a trace begins one; they get a `traceparent`
+    /// header. The trace of a message that has one is recorded if its sender says so.
+    opentelemetry_sample_ratio: Share = "opentelemetry.sample_ratio", default "0";
+    reload false
+
+    /// The name of this service in traces.
+    opentelemetry_service_name: String = "opentelemetry.service_name", default "leveret";
+    reload false
     /// The address of metrics over TLS.
     metrics_ssl_ip: IpAddr = "prometheus.ssl.ip", default "127.0.0.1";
     reload false
@@ -420,20 +433,6 @@ keys! {
     metrics_ssl_fail_if_no_peer_cert: bool = "prometheus.ssl.fail_if_no_peer_cert",
         default "false";
     reload true
-
-    /// The OpenTelemetry collector to which spans are sent by OTLP over HTTP, with protocol
-    /// buffers: `/v1/traces` is put behind it. Without one, nothing is recorded.
-    opentelemetry_endpoint: Option<WebAddress> = "opentelemetry.endpoint", default "none";
-    reload false
-
-    /// Which share of the messages that come without a trace begins one; they get a `traceparent`
-    /// header. The trace of a message that has one is recorded if its sender says so.
-    opentelemetry_sample_ratio: Share = "opentelemetry.sample_ratio", default "0";
-    reload false
-
-    /// The name of this service in traces.
-    opentelemetry_service_name: String = "opentelemetry.service_name", default "leveret";
-    reload false
 
     /// The directory where definitions and durable messages are kept.
     data_dir: PathBuf = "data_dir", default "./leveret-data";

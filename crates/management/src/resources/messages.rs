@@ -155,13 +155,9 @@ fn publish(call: &Call<'_>) -> Outcome {
     let broker = call.app.broker();
     let topology = broker.topology().clone();
     broker.permit_publish(&topology, &who, exchange)?;
-    let message_in = Some(&message);
-    let input = RoutingInput {
-        routing_key: key,
-        extra_keys: &extra_keys,
-        message: message_in,
-        now: call.now(),
-    };
+    let now = call.now();
+    let input =
+        RoutingInput { routing_key: key, extra_keys: &extra_keys, message: Some(&message), now };
     let route = broker.route(&topology, &who, exchange, &input)?;
     let routed = !route.queues.is_empty();
     let mut transaction = Transaction::default();

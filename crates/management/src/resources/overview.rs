@@ -85,9 +85,10 @@ pub(crate) fn exchange_types() -> Value {
 
 pub(crate) fn listeners(app: &App) -> Value {
     let one = |one: &Listener| {
+        let (ip, port) = (one.address.ip().to_string(), one.address.port());
         json!({
-            "node": app.node_name, "protocol": one.name(), "ip_address": one.address.ip().to_string(),
-            "port": one.address.port(), "socket_opts": {},
+            "node": app.node_name, "protocol": one.name(), "ip_address": ip, "port": port,
+            "socket_opts": {},
         })
     };
     app.node.listeners().iter().map(one).collect()

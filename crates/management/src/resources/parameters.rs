@@ -3,9 +3,7 @@
 //! Operator policies and the limits of vhosts are parameters too, with resources of their own; what
 //! else there is, the broker only keeps: components of RabbitMQ's plugins, and global parameters.
 
-use std::sync::Arc;
-
-use leveret_broker::broker::stored;
+use leveret_broker::broker::{globals, stored};
 use leveret_broker::definitions::{PolicyKind, Vhost, VhostLimits};
 use leveret_broker::error::{Refusal, RefusalKind};
 use serde_json::{Map, Value, json};
@@ -143,10 +141,10 @@ fn delete(call: &Call<'_>) -> Outcome {
 }
 
 fn all_global(call: &Call<'_>) -> Outcome {
-    let topology = call.app.broker().topology().clone();
-    let one =
-        |(name, value): (&Arc<str>, &Arc<str>)| json!({ "name": **name, "value": stored(value) });
-    list::whole(call, topology.global_parameters.iter().map(one).collect::<Vec<_>>())
+    match globals(&call.app.broker().topology()) {
+        Value::Array(all) => list::whole(call, all),
+        _ => list::whole(call, Vec::<Value>::new()),
+    }
 }
 
 fn one_global(call: &Call<'_>) -> Outcome {

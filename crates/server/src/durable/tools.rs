@@ -187,9 +187,7 @@ fn apply(all: &mut InForce, command: &Command) {
         | Command::PutUserWithoutTags(UserWithoutTags { name, .. }) => {
             Definition::User { name: name.to_string() }
         }
-        Command::DeleteUser(name) => {
-            return drop(all.remove(&(1, String::new(), name.to_string())));
-        }
+        Command::DeleteUser(name) => return delete_user(all, name),
         Command::DeleteVhost(name) => return delete_vhost(all, name),
         Command::DeclareExchange(vhost, spec) | Command::DeclareDelayed(vhost, spec, _) => {
             Definition::Exchange {
@@ -242,6 +240,10 @@ fn apply(all: &mut InForce, command: &Command) {
         }
         other => drop(all.entry(key(&other)).or_insert(other)),
     }
+}
+
+fn delete_user(all: &mut InForce, name: &str) {
+    all.remove(&(1, String::new(), name.to_owned()));
 }
 
 fn delete_vhost(all: &mut InForce, name: &str) {

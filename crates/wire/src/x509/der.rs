@@ -1,4 +1,4 @@
-//! DER, as far as a certificate's names and its validity need it: definite lengths, tags of one byte.
+//! DER, as far as a certificate's names and validity need it: definite lengths, tags of one byte.
 //!
 //! Invariant: every step consumes bytes or fails, and nothing is read beyond the input.
 

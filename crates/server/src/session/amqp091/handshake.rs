@@ -255,8 +255,8 @@ impl Session {
         self.send_refusal(mechanism);
     }
 
-    /// Who has failed too often, or comes in a crowd, is told late, so that each further try takes a while: a storm of
-    /// them is as slow as the attacker has connections.
+    /// Who has failed too often, or comes in a crowd, is told late, so that each further try takes
+    /// a while: a storm of them is as slow as the attacker has connections.
     fn refuse_late(&mut self, login: Box<Login>, reason: &str) {
         audit::login_failed(&login.user, self.link.peer.ip(), login.mechanism.name(), reason);
         let delay = self.link.options.login_failure_delay;
