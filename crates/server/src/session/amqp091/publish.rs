@@ -204,7 +204,7 @@ impl Channel {
     }
 
     /// Takes a message that is routed into the turn's batch, or the transaction.
-    #[inline]
+    #[inline(always)] // 25 instructions a publish: it has a second caller for what is traced
     fn publish_to(&mut self, link: &mut Link, message: Message, route: Arc<Route>) -> Outcome {
         if let Mode::Tx(transaction) = &mut self.mode {
             let max = link.options.transaction_max_bytes;
@@ -244,6 +244,7 @@ impl Channel {
     }
 
     /// The queues for a message, from memory if they are known.
+    #[inline(always)] // as `publish_to`
     fn route(
         &mut self,
         link: &mut Link,
@@ -251,10 +252,21 @@ impl Channel {
         extra_keys: &[Name],
     ) -> Outcome<Arc<Route>> {
         let version = link.routes.version();
+        match &self.last_route {
+            Some((of, route)) if *of == version && extra_keys.is_empty() => Ok(Arc::clone(route)),
+            _ => self.find_route(link, message, extra_keys),
+        }
+    }
+
+    /// As [`Self::route`], where it is not the one of the last publish.
+    fn find_route(
+        &mut self,
+        link: &mut Link,
+        message: &Message,
+        extra_keys: &[Name],
+    ) -> Outcome<Arc<Route>> {
+        let version = link.routes.version();
         if extra_keys.is_empty() {
-            if let Some((_, route)) = self.last_route.as_ref().filter(|last| last.0 == version) {
-                return Ok(Arc::clone(route));
-            }
             if let Some(route) = link.routes.get(&self.exchange, &self.routing_key) {
                 self.last_route = Some((version, Arc::clone(&route)));
                 return Ok(route);
