@@ -190,7 +190,12 @@ impl Doorway for Handshake {
         Box::pin(async move {
             let mut first = [0];
             stream.readable().await.ok()?;
-            stream.try_read(&mut first).ok().filter(|_| first == *b"!")?;
+            // It may seem readable and not be so yet.
+            while let Err(error) = stream.try_read(&mut first) {
+                (error.kind() == std::io::ErrorKind::WouldBlock).then_some(())?;
+                stream.readable().await.ok()?;
+            }
+            (first == *b"!").then_some(())?;
             let peer = Peer { address, is_secure: true };
             Some(Arrival { stream: Box::new(stream), peer })
         })
