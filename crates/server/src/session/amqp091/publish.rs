@@ -266,11 +266,11 @@ impl Channel {
         extra_keys: &[Name],
     ) -> Outcome<Arc<Route>> {
         let version = link.routes.version();
-        if extra_keys.is_empty() {
-            if let Some(route) = link.routes.get(&self.exchange, &self.routing_key) {
-                self.last_route = Some((version, Arc::clone(&route)));
-                return Ok(route);
-            }
+        if extra_keys.is_empty()
+            && let Some(route) = link.routes.get(&self.exchange, &self.routing_key)
+        {
+            self.last_route = Some((version, Arc::clone(&route)));
+            return Ok(route);
         }
         self.permit(link)?;
         let (routing_key, now) = (self.routing_key.as_str(), link.now);
