@@ -142,8 +142,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Which server this is: dashboards join it with everything else.
-    fn identity(&mut self) {
+    /// Which server and which page this is: dashboards join it with everything else.
+    fn identity(&mut self, endpoint: &str) {
         let facts = self.node.facts();
         let build = Labels::new(&[
             ("rabbitmq_version", RABBITMQ_VERSION),
@@ -158,6 +158,7 @@ impl<'a> Writer<'a> {
         let identity = Labels::new(&[
             ("rabbitmq_node", &facts.node_name),
             ("rabbitmq_cluster", &facts.cluster_name),
+            ("rabbitmq_endpoint", endpoint),
         ]);
         self.page.family(PREFIX, "identity_info", Untyped, "Names of the node and the cluster");
         self.page.sample(&identity, 1);
@@ -350,7 +351,7 @@ pub(super) fn aggregated(node: &dyn Node) -> Option<String> {
     writer.one(tables::CONNECTION_COARSE, &connections);
     writer.one(tables::CONNECTION, &connections);
     writer.totals(count);
-    writer.identity();
+    writer.identity("aggregated");
     writer.page.finish()
 }
 
@@ -366,7 +367,7 @@ pub(super) fn per_object(node: &dyn Node) -> Option<String> {
     writer.connections(&chosen);
     writer.exchanges(&chosen, &vhosts);
     writer.totals(vhosts.iter().map(|vhost| vhost.queues.len()).sum());
-    writer.identity();
+    writer.identity("per-object");
     writer.page.finish()
 }
 
@@ -389,6 +390,6 @@ pub(super) fn detailed(node: &dyn Node, chosen: &Chosen) -> Option<String> {
     writer.connections(chosen);
     writer.exchanges(chosen, &vhosts);
     writer.status(chosen, &vhosts);
-    writer.identity();
+    writer.identity("detailed");
     writer.page.finish()
 }
