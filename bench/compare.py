@@ -32,7 +32,7 @@ import time
 
 import brokers
 from brokers import Failure, Leveret, Limit, Nats, RabbitMQ
-from brokers import cpu_seconds, fresh, load, memory_mib, uri_of
+from brokers import cpu_seconds, fresh, load, memory, memory_mib, uri_of
 from tables import confirm, decimals, grouped, kib, latency, markdown, milliseconds
 from tables import ratio, share, spread
 
@@ -197,9 +197,11 @@ def probe_footprint(broker, options):
     found = {"idle_mib": memory_mib(broker.pid())}
 
     def weigh(kind, count, within=lambda: None):
-        before = memory_mib(broker.pid())
+        # Without pages of the binary, which come on the way and are nobody's.
+        before = memory(broker.pid())["RssAnon"]
         with Held(broker, options, kind, count):
-            found[f"{kind}_{count}_kib"] = (memory_mib(broker.pid()) - before) * 1024 / count
+            grown = memory(broker.pid())["RssAnon"] - before
+            found[f"{kind}_{count}_kib"] = grown / 1024 / count
             within()
 
     def rest():
