@@ -175,12 +175,10 @@ impl PasswordHash {
         Self(Stored::Salted { algorithm: Algo::Sha256, salt, hash })
     }
 
-    /// As [`PasswordHash::new`], but at once if the password is the one that everybody knows.
-    pub(crate) fn of_first_user(password: &[u8], cost: Cost, salt: [u8; 16]) -> Self {
-        match password == KNOWN_PASSWORD && cost == Cost::RECOMMENDED {
-            true => Self(KNOWN_HASH),
-            false => Self::new(password, cost, salt),
-        }
+    /// The hash of the password that everybody knows, at once; none of any other, or at another
+    /// cost.
+    pub(crate) fn known(password: &[u8], cost: Cost) -> Option<Self> {
+        (password == KNOWN_PASSWORD && cost == Cost::RECOMMENDED).then_some(Self(KNOWN_HASH))
     }
 
     /// One round of SHA-256, as earlier versions stored it.
@@ -341,12 +339,13 @@ mod tests {
     fn the_known_hash_is_that_of_the_known_password() {
         let Stored::Argon2id { cost, salt, .. } = KNOWN_HASH else { panic!("another algorithm") };
         assert_eq!(PasswordHash::new(KNOWN_PASSWORD, cost, salt), PasswordHash(KNOWN_HASH));
-        let known = PasswordHash::of_first_user(KNOWN_PASSWORD, cost, [1; 16]);
+        let known = PasswordHash::known(KNOWN_PASSWORD, cost).unwrap();
         assert_eq!(known, PasswordHash(KNOWN_HASH));
         assert!(known.verify(b"guest", cost) && !known.verify(b"Guest", cost));
+        let (algorithm, text) = known.export();
+        assert_eq!(PasswordHash::import(Some(algorithm), &text), Ok(known));
         for (password, cost) in [(b"guesT", cost), (b"guest", CHEAP)] {
-            let own = PasswordHash::of_first_user(password, cost, [1; 16]);
-            assert_eq!(own, PasswordHash::new(password, cost, [1; 16]));
+            assert_eq!(PasswordHash::known(password, cost), None);
         }
     }
 

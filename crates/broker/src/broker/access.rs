@@ -168,13 +168,13 @@ impl Broker {
         password: &str,
         vhost: &str,
     ) -> Result<Position, Refusal> {
-        let tags = check_tags(&[ADMINISTRATOR])?;
-        let stored = match password {
-            "" => return Err(Refusal::precondition("the password is empty")),
-            _ => PasswordHash::of_first_user(password.as_bytes(), self.cost(), self.tokens.bits()),
+        let known = PasswordHash::known(password.as_bytes(), self.cost());
+        let known = known.map(|hash| hash.export());
+        let credential = match &known {
+            Some((algorithm, hash)) => Credential::Hash { algorithm: Some(algorithm), hash },
+            None => Credential::Password(password),
         };
-        let user = User { name: check_name("user's name", name)?, tags, password: stored };
-        self.store_user(&self.write(), user);
+        self.put_user(name, credential, &[ADMINISTRATOR])?;
         self.set_permissions(name, vhost, Permissions::all())
     }
 
