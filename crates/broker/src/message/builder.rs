@@ -243,6 +243,7 @@ fn check_user(properties: &Essentials<'_>, user: Option<&str>) -> Result<(), Pub
 }
 
 /// 1 is transient, 2 persistent (RabbitMQ refuses others).
+#[inline]
 fn check_delivery_mode(properties: &Essentials<'_>) -> Result<(), PublishRefusal> {
     match properties.delivery_mode {
         None | Some(1 | 2) => Ok(()),

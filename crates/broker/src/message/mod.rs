@@ -44,6 +44,7 @@ impl Message {
     pub const HEAD_LEN: usize = 16;
 
     /// What a log keeps of the message in front of its [`block`](Self::block).
+    #[inline]
     pub fn encode_head(&self) -> [u8; Self::HEAD_LEN] {
         let mut head = [0; Self::HEAD_LEN];
         head[0] = self.exchange_len;
@@ -110,28 +111,33 @@ impl Message {
     }
 
     /// The exchange that it was published to.
+    #[inline]
     pub fn exchange(&self) -> &str {
         // The builder took it from a `&str`.
         std::str::from_utf8(&self.block[..self.key_start()]).unwrap_or_default()
     }
 
     /// Exchange and routing key as they go to a client: checked to be text when they came.
+    #[inline]
     pub fn names(&self) -> (&[u8], &[u8]) {
         self.block[..self.properties_start()].split_at(self.key_start())
     }
 
     /// The routing key that it was published with.
+    #[inline]
     pub fn routing_key(&self) -> &str {
         let bytes = &self.block[self.key_start()..self.properties_start()];
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
     /// The content header's property flags and list, untouched.
+    #[inline]
     pub fn properties(&self) -> &[u8] {
         &self.block[self.properties_start()..self.body_start()]
     }
 
     /// The body.
+    #[inline]
     pub fn body(&self) -> &[u8] {
         &self.block[self.body_start()..]
     }
@@ -142,6 +148,7 @@ impl Message {
     }
 
     /// The body's length in bytes.
+    #[inline]
     pub fn body_len(&self) -> usize {
         self.block.len() - self.body_start()
     }

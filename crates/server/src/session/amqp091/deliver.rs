@@ -49,6 +49,7 @@ pub(super) fn write_content(out: &mut OutBuffer, channel: u16, message: &Message
 }
 
 /// Writes a delivery; a small body in one frame goes in one piece with its method and header.
+#[inline]
 fn write_message(out: &mut OutBuffer, message: &Message, delivery: Delivery<'_>, frame_max: u32) {
     let body = message.body();
     let fits = frame_max == 0 || body.len() + FRAME_OVERHEAD <= frame_max as usize;

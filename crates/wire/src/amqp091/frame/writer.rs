@@ -25,6 +25,7 @@ fn short_bytes(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(usize::from(u8::MAX))]
 }
 
+#[inline]
 fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(bytes.len() as u8);
     out.extend_from_slice(bytes);

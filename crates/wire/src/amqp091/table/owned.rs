@@ -15,6 +15,7 @@ impl FieldTable {
     }
 
     /// The first field of that name.
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&FieldValue> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }

@@ -30,6 +30,7 @@ impl<'a> Table<'a> {
     pub const EMPTY: Table<'static> = Table(&[]);
 
     /// Checks `bytes` (without length prefix) to be a table.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Table<'a>, TableError> {
         check_table(bytes, 1)?;
         Ok(Table(bytes))
@@ -51,6 +52,7 @@ impl<'a> Table<'a> {
     }
 
     /// The first field of that name.
+    #[inline]
     pub fn get(self, name: &str) -> Option<Value<'a>> {
         self.iter().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
     }
@@ -95,6 +97,7 @@ pub struct TableIter<'a>(&'a [u8]);
 impl<'a> Iterator for TableIter<'a> {
     type Item = (&'a [u8], Value<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         take_field(&mut self.0).ok()
     }
