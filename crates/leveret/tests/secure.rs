@@ -34,7 +34,7 @@ fn port(line: &str, name: &str) -> String {
 }
 
 impl Broker {
-    fn start(name: &str) -> Self {
+    fn start(name: &str, more: &[&str]) -> Self {
         let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap();
@@ -56,10 +56,12 @@ impl Broker {
             ("--ssl-options-certfile", "server.pem"),
             ("--ssl-options-keyfile", "server.key"),
             ("--auth-oauth2-jwks-file", "keys.json"),
+            ("--management-ssl-cacertfile", "client.pem"),
             ("--data-dir", "data"),
         ] {
             command.arg(flag).arg(directory.join(file));
         }
+        command.args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -108,7 +110,7 @@ fn token(scopes: &str) -> String {
 
 #[test]
 fn verbs_work_over_tls_by_password_and_by_token() {
-    let broker = Broker::start("secure");
+    let broker = Broker::start("secure", &[]);
     broker.well(None, &["queues", "declare", "q"]);
     let good =
         token("leveret.tag:administrator leveret.configure:*/* leveret.write:*/* leveret.read:*/*");
@@ -145,4 +147,26 @@ fn tls_is_not_given_up_silently() {
     assert_eq!(ran.status.code(), Some(2), "a certificate without its key");
     let ran = leveret().args(["overview", "--token", "a\nb"]).output().unwrap();
     assert!(String::from_utf8_lossy(&ran.stderr).contains("this is no token"));
+}
+
+#[test]
+fn a_certificate_is_shown_where_one_is_asked_for() {
+    let flags = ["--management-ssl-verify", "verify_peer"];
+    let more = [&flags[..], &["--management-ssl-fail-if-no-peer-cert", "true"]].concat();
+    let broker = Broker::start("mutual", &more);
+    let [certificate, key, server] = ["client.pem", "client.key", "server.key"]
+        .map(|file| broker.file(file).to_str().unwrap().to_owned());
+    let shown = ["--ssl-cert-file", &certificate, "--ssl-key-file", &key];
+    broker.well(None, &[&["overview"][..], &shown].concat());
+    let refused = |arguments: &[&str]| {
+        let ran = broker.run(&broker.file("server.pem"), None, arguments);
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    };
+    let text = refused(&["overview"]);
+    assert!(text.starts_with("leveret: asking https://localhost:"), "{text}");
+    let other = ["overview", "--ssl-cert-file", &certificate, "--ssl-key-file", &server];
+    assert!(!refused(&other).contains("panicked"), "a key of another certificate");
+    let none = ["overview", "--ssl-cert-file", &certificate, "--ssl-key-file", &certificate];
+    assert!(refused(&none).contains("there is no private key"));
 }

@@ -30,7 +30,7 @@ mod telemetry;
 mod tenants;
 #[cfg(test)]
 mod tests;
-mod web_client;
+pub mod web_client;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -26,7 +26,7 @@ pub(super) struct Place {
 
 impl Place {
     fn new(session: &Session, uri: Uri) -> anyhow::Result<Self> {
-        let tls = if uri.tls { Some(session.tls.for_amqp()?) } else { None };
+        let tls = if uri.tls { Some(session.tls.config()?) } else { None };
         Ok(Self { uri, tls })
     }
 

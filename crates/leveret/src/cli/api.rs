@@ -3,27 +3,29 @@
 //!
 //! Names are percent-encoded whole, so that no name can reach another path. No proxy is used.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use leveret_server::WebAddress;
+use leveret_server::web_client::{Host, Question, Unanswered};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::ClientConfig;
 use serde_json::Value;
-use ureq::http::{Request, Response};
-use ureq::tls::TlsConfig;
-use ureq::{Agent, Body};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use super::table::harmless;
 
-/// How long connecting may take.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long a request may take; an import of definitions takes long.
 const REQUEST_MAX: Duration = Duration::from_secs(300);
 /// The largest answer that is read.
-const ANSWER_BYTES_MAX: u64 = 1 << 30;
+const ANSWER_BYTES_MAX: usize = 1 << 30;
 
 /// What a request is about: its path, and words for it should it not be there.
 #[derive(Clone, Debug)]
@@ -120,7 +122,9 @@ impl Credentials {
 
 /// Where to ask, and as whom.
 pub(super) struct Client {
-    agent: Agent,
+    /// Where the host is asked from; it runs while somebody waits.
+    runtime: Runtime,
+    host: RefCell<Host>,
     base: String,
     authorization: String,
     /// The user as whom requests are made.
@@ -132,21 +136,20 @@ impl Client {
     pub(super) fn new(
         base: &str,
         credentials: &Credentials,
-        tls: impl FnOnce() -> anyhow::Result<TlsConfig>,
+        tls: impl FnOnce() -> anyhow::Result<Arc<ClientConfig>>,
     ) -> anyhow::Result<Self> {
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT_MAX))
-            .timeout_global(Some(REQUEST_MAX))
-            .user_agent(concat!("leveret/", env!("CARGO_PKG_VERSION")));
+        let base = base.trim_end_matches('/');
+        let address: WebAddress =
+            base.parse().map_err(|_| anyhow!("`{base}` is no address such as http://HOST:PORT"))?;
+        let mut host = Host::new(address).with_answer_max(ANSWER_BYTES_MAX);
         if base.starts_with("https:") {
-            config = config.tls_config(tls()?);
+            host = host.with_tls(tls()?);
         }
+        let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            agent: config.build().new_agent(),
-            base: base.trim_end_matches('/').to_owned(),
+            runtime: runtime.context("starting a runtime")?,
+            host: RefCell::new(host),
+            base: base.to_owned(),
             authorization: credentials.header(),
             user: credentials.user().to_owned(),
         })
@@ -214,35 +217,41 @@ impl Client {
         target: &Target,
         body: Option<&Value>,
     ) -> anyhow::Result<(u16, String)> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}/api{}", self.base, target.path))
-            .header("authorization", &self.authorization)
-            .header("content-type", "application/json");
-        let request = match &target.reason {
-            Some(reason) => request.header("x-reason", reason),
-            None => request,
-        };
-        let request = request.body(body.map(Value::to_string).unwrap_or_default());
-        let request = request.with_context(|| format!("`{}` is no address", self.base))?;
-        let answer = match body {
-            Some(_) => self.agent.run(request),
-            None => self.agent.run(request.map(|_| ())),
-        };
-        answer.and_then(read).map_err(|error| self.failed(&error))
+        let path = format!("/api{}", target.path);
+        let mut headers = vec![
+            ("accept", "*/*"),
+            ("authorization", &self.authorization),
+            ("content-type", "application/json"),
+        ];
+        headers.extend(target.reason.as_ref().map(|reason| ("x-reason", reason.as_str())));
+        let body = body.map(|body| body.to_string().into_bytes());
+        let question = Question { method, path: &path, headers: &headers, body };
+        let mut host = self.host.borrow_mut();
+        let asked = async { timeout(REQUEST_MAX, host.ask(question)).await };
+        let answer = self.runtime.block_on(asked).unwrap_or(Err(Unanswered::TimedOut));
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        let text = String::from_utf8(answer.body)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok((answer.status.as_u16(), text))
     }
 
     /// Words for a request without an answer.
-    fn failed(&self, error: &ureq::Error) -> anyhow::Error {
+    fn failed(&self, error: &Unanswered) -> anyhow::Error {
         let base = &self.base;
         match error {
-            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => anyhow!(
-                "nothing listens at {base} (connection refused); start a broker there, for \
-                 example with `leveret server`, or choose another with --url or LEVERET_URL"
-            ),
-            ureq::Error::HostNotFound => anyhow!("there is no host of the name in {base}"),
-            ureq::Error::Timeout(_) => anyhow!("{base} did not answer in time"),
-            ureq::Error::BadUri(_) => anyhow!("`{base}` is no address such as http://HOST:PORT"),
+            Unanswered::Unreachable(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                anyhow!(
+                    "nothing listens at {base} (connection refused); start a broker there, for \
+                     example with `leveret server`, or choose another with --url or LEVERET_URL"
+                )
+            }
+            Unanswered::Unreachable(error) if error.kind() == ErrorKind::TimedOut => {
+                anyhow!("{base} did not answer in time")
+            }
+            Unanswered::NoSuchHost(error) => {
+                anyhow!("there is no host of the name in {base} ({error})")
+            }
+            Unanswered::TimedOut => anyhow!("{base} did not answer in time"),
             error => anyhow!("asking {base}: {error}"),
         }
     }
@@ -287,12 +296,6 @@ fn parse(text: &str) -> serde_json::Result<Value> {
     if text.trim().is_empty() { Ok(Value::Null) } else { serde_json::from_str(text) }
 }
 
-fn read(answer: Response<Body>) -> Result<(u16, String), ureq::Error> {
-    let status = answer.status().as_u16();
-    let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).lossy_utf8(true);
-    Ok((status, body.read_to_string()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,5 +319,30 @@ mod tests {
         assert!(text.ends_with("leveret users set-tags me administrator"), "{text}");
         assert_eq!(explain(404, "Not Found"), "there is no queue `q`");
         assert_eq!(explain(400, "not_json"), "not_json");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_before_anything_is_asked() {
+        let credentials = Credentials::Token("t".to_owned());
+        let client = |base: &str| Client::new(base, &credentials, || unreachable!());
+        for base in ["", "localhost", "http://", "ftp://h", "http://h:99999", "http://a b"] {
+            let error = client(base).err().unwrap().to_string();
+            assert!(error.ends_with("is no address such as http://HOST:PORT"), "{base}: {error}");
+        }
+        assert_eq!(client("http://[::1]:15672/").unwrap().base(), "http://[::1]:15672");
+    }
+
+    #[test]
+    fn without_an_answer_it_is_said_why() {
+        let credentials = Credentials::Token("t".to_owned());
+        let client = |base: &str| Client::new(base, &credentials, || unreachable!()).unwrap();
+        let target = Target::new("it", &["overview"]);
+        let free = std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
+        let error = client(&format!("http://{free}")).get(&target).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("nothing listens at http://{free} (conn")), "{error}");
+        // No name server need be asked about a name that is too long.
+        let long = format!("http://{}:1", "x".repeat(64));
+        let error = client(&long).get(&target).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("there is no host of the name in {long}")), "{error}");
     }
 }

@@ -176,7 +176,7 @@ impl Session {
         let credentials = arguments.credentials(&address)?;
         let tls = arguments.tls.clone();
         Ok(Self {
-            client: Client::new(&address.base, &credentials, || tls.for_https())?,
+            client: Client::new(&address.base, &credentials, || tls.config())?,
             host: address.host().to_owned(),
             is_secure: address.is_secure(),
             credentials,
@@ -193,7 +193,7 @@ impl Session {
         let login = (login.0.to_owned(), login.1.to_owned());
         let (user, password) = address.credentials.clone().unwrap_or(login);
         let credentials = Credentials::Password(user, password);
-        Client::new(&address.base, &credentials, || self.tls.for_https())
+        Client::new(&address.base, &credentials, || self.tls.config())
     }
 
     /// The vhost to work in.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use leveret_client::TlsConfig as AmqpTls;
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use rustls::{ClientConfig, RootCertStore};
 
 /// The options for TLS, by the names that rabbitmqadmin has for them.
 #[derive(Args, Clone, Debug, Default)]
@@ -81,33 +79,12 @@ impl TlsArgs {
         Ok(Some((certificates(certificate)?, pem)))
     }
 
-    /// For the management API.
-    pub(super) fn for_https(&self) -> anyhow::Result<TlsConfig> {
-        let authorities = self.authorities()?;
-        let owned = |der: &CertificateDer<'_>| Certificate::from_der(der).to_owned();
-        let roots: Vec<Certificate<'static>> = authorities.iter().map(owned).collect();
-        let identity = match self.identity()? {
-            Some((chain, key)) => {
-                let chain: Vec<_> = chain.iter().map(owned).collect();
-                let key = PrivateKey::from_pem(&key).context(NO_KEY)?;
-                Some(ClientCert::new_with_certs(&chain, key))
-            }
-            None => None,
-        };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        Ok(TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .client_cert(identity)
-            .unversioned_rustls_crypto_provider(provider)
-            .build())
-    }
-
-    /// For AMQP.
-    pub(super) fn for_amqp(&self) -> anyhow::Result<Arc<AmqpTls>> {
+    /// What a connection needs to know, whatever is spoken over it.
+    pub(super) fn config(&self) -> anyhow::Result<Arc<ClientConfig>> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(self.authorities()?);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = AmqpTls::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
         Ok(Arc::new(match self.identity()? {

@@ -31,8 +31,13 @@ impl FromStr for WebAddress {
         let uri: Uri = text.parse().map_err(|_| InvalidAddress)?;
         let known = matches!(uri.scheme_str(), Some("http" | "https"));
         let host = uri.host().is_some_and(|host| !host.is_empty());
-        let user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        (known && host && !user).then_some(Self(uri)).ok_or(InvalidAddress)
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let after = &authority[uri.host().map_or(0, str::len).min(authority.len())..];
+        // A port may be left out after its colon, but not be something else.
+        let port = after.len() <= 1 || uri.port_u16().is_some();
+        (known && host && port && !authority.contains('@'))
+            .then_some(Self(uri))
+            .ok_or(InvalidAddress)
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn from_web(options: &OAuthOptions) -> io::Result<Option<Keys>>
 }
 
 async fn fetch(address: &WebAddress, options: &OAuthOptions) -> io::Result<Vec<u8>> {
-    let mut host = Host::new(address.clone(), options.authorities.clone());
+    let mut host = Host::new(address.clone()).trusting(options.authorities.clone());
     let fetched = timeout(TIMEOUT, host.get()).await.unwrap_or_else(|_| {
         let text = format!("no answer within {} s", TIMEOUT.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, text))

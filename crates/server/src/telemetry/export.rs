@@ -86,7 +86,7 @@ impl Exporter {
     pub(super) fn new(options: &TelemetryOptions) -> (Arc<Telemetry>, Self) {
         let (telemetry, spans) = Telemetry::new(options.sample_ratio);
         let exporter = Self {
-            host: Host::new(options.endpoint.clone(), None),
+            host: Host::new(options.endpoint.clone()),
             service: options.service_name.clone(),
             telemetry: Arc::clone(&telemetry),
             spans,
@@ -159,7 +159,7 @@ impl Exporter {
 
     async fn try_once(&mut self) -> Outcome {
         let body = request(&self.service, &self.batch);
-        let asked = timeout(TIMEOUT, self.host.post("v1/traces", "application/x-protobuf", body));
+        let asked = timeout(TIMEOUT, self.host.post("/v1/traces", "application/x-protobuf", body));
         let status = match asked.await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => return Outcome::Busy(error),
