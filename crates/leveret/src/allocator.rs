@@ -6,6 +6,8 @@
 use std::ffi::{c_int, c_long};
 use std::time::Duration;
 
+use crate::binary_pages;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,6 +36,8 @@ pub(crate) fn configure() {
 pub(crate) fn give_back_at_rest() {
     let thread = std::thread::Builder::new().name("allocator".to_owned());
     let _ = thread.spawn(|| {
+        std::thread::sleep(REST);
+        binary_pages::let_go();
         loop {
             std::thread::sleep(REST);
             // SAFETY: it may be called on any thread at any time.

@@ -2,6 +2,7 @@
 
 mod allocator;
 mod amqp_json;
+mod binary_pages;
 mod cli;
 mod config;
 mod generate;
