@@ -4,7 +4,8 @@
 //!
 //! Invariants: of an answer no more bytes are held than the [`Host`] allows. Redirects are not
 //! followed, so that nobody but the configured host is believed. A request is sent a second time
-//! only if its connection had been idle before, and ended without a byte of an answer.
+//! only if its connection had been idle before, and ended without a byte of an answer; a `POST`,
+//! which would count twice, never.
 
 use std::error::Error;
 use std::io;
@@ -17,10 +18,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
@@ -193,6 +194,7 @@ impl Host {
         request.headers_mut().insert(HOST, authority);
         request.headers_mut().insert(USER_AGENT, agent);
         if let Some(mut link) = self.idle.take()
+            && request.method() != Method::POST
             && link.is_open().await
         {
             let answer = link.ask(request.clone(), self.answer_max).await;
@@ -510,7 +512,11 @@ mod tests {
     }
 
     async fn ask(host: &mut Host) -> Result<Vec<u8>, Unanswered> {
-        let question = Question { method: "GET", path: "/x", headers: &[], body: None };
+        ask_by(host, "GET").await
+    }
+
+    async fn ask_by(host: &mut Host, method: &str) -> Result<Vec<u8>, Unanswered> {
+        let question = Question { method, path: "/x", headers: &[], body: None };
         Ok(host.ask(question).await?.body)
     }
 
@@ -534,6 +540,14 @@ mod tests {
         assert!(ask(&mut host).await.is_err(), "an answer that had begun");
         assert_eq!(requests.load(Ordering::Relaxed), 3);
         assert!(ask(&mut host).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_would_count_twice_is_sent_once() {
+        let (mut host, requests) = script(&[&[OK, ""], &[OK]]).await;
+        assert!(ask(&mut host).await.is_ok());
+        assert_eq!(ask_by(&mut host, "POST").await.unwrap(), b"{}");
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
