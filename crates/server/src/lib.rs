@@ -299,7 +299,7 @@ async fn open_broker(options: &Options) -> std::io::Result<(Arc<StoreLog>, Broke
     let (store, seed) = (options.store.clone(), seed()?);
     let memory = options.memory_high_watermark_bytes;
     let open = move || {
-        let opened = durable::open(&store)?;
+        let opened = durable::open(&store, memory)?;
         let OpenedLog { log, recovered, report } = opened;
         durable::tell(&store, &report);
         let broker = Broker::recover(log.clone(), seed, recovered, clock::now());

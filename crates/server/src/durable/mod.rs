@@ -69,8 +69,11 @@ fn recovered_queue(queue: leveret_store::RecoveredQueue) -> RecoveredQueue {
     }
 }
 
-/// Opens the data directory that the options name.
-pub(crate) fn open(options: &StoreOptions) -> Result<OpenedLog, OpenError> {
+/// The part of the memory that copies of the log's files may take.
+const KEPT_PART: u64 = 8;
+
+/// Opens the data directory that the options name, for a broker that may use `memory` bytes.
+pub(crate) fn open(options: &StoreOptions, memory: u64) -> Result<OpenedLog, OpenError> {
     let durability = match options.durability {
         Durability::Sync => leveret_store::Durability::Sync,
         Durability::Os => leveret_store::Durability::Os,
@@ -85,6 +88,7 @@ pub(crate) fn open(options: &StoreOptions) -> Result<OpenedLog, OpenError> {
         durability,
         log_file_size: options.log_file_bytes,
         log_files: options.log_files_max,
+        kept_files: (memory / KEPT_PART / options.log_file_bytes.max(1)) as usize,
         seed,
         ..Options::default()
     };

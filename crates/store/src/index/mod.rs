@@ -35,6 +35,9 @@ pub(crate) struct Index {
     /// Queues with a tail.
     tails: BTreeSet<QueueId>,
     tail_len: usize,
+    /// How many messages ever entered a queue, and how many were settled.
+    pub(crate) published: u64,
+    pub(crate) settled: u64,
     /// The largest queue id ever seen.
     pub(crate) last_queue: QueueId,
 }
@@ -66,6 +69,7 @@ impl Index {
         let first = queue.tail.is_empty();
         if queue.tail.push(entry) {
             self.tail_len += 1;
+            self.published += 1;
         }
         if first {
             self.tails.insert(id);
@@ -86,7 +90,7 @@ impl Index {
         let before = queue.tail.len();
         let Some(queue) = self.queues.get_mut(&id) else { return };
         for range in seqs {
-            queue.settle(range.first, range.last, segments);
+            self.settled += queue.settle(range.first, range.last, segments);
         }
         self.tail_len -= before - queue.tail.len();
         if before > 0 && queue.tail.is_empty() {

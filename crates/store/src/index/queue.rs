@@ -54,12 +54,13 @@ impl Queue {
         })
     }
 
-    /// Settles what is there from `first` to `last`.
-    pub(crate) fn settle(&mut self, first: Seq, last: Seq, segments: &mut Segments) {
+    /// Settles what is there from `first` to `last`; how many that were.
+    pub(crate) fn settle(&mut self, first: Seq, last: Seq, segments: &mut Segments) -> u64 {
         if first > last {
-            return;
+            return 0;
         }
-        self.tail.settle(first, last, |_| {});
+        let mut settled = 0;
+        self.tail.settle(first, last, |_| settled += 1);
         if !self.returns.is_empty() {
             let settled: Vec<Seq> = self.returns.range(first..=last).map(|(seq, _)| *seq).collect();
             for seq in settled {
@@ -67,27 +68,27 @@ impl Queue {
             }
         }
         if self.runs.is_empty() {
-            return;
+            return settled;
         }
         let levels: Vec<u8> = self.levels().collect();
-        for level in levels {
-            self.settle_runs(level, first, last, segments);
-        }
+        let runs = levels.into_iter().map(|level| self.settle_runs(level, first, last, segments));
+        settled + runs.sum::<u64>()
     }
 
-    fn settle_runs(&mut self, level: u8, first: Seq, last: Seq, segments: &mut Segments) {
+    fn settle_runs(&mut self, level: u8, first: Seq, last: Seq, segments: &mut Segments) -> u64 {
         let before = self.runs.range((level, 0)..=(level, first)).next_back();
         let from = before.map_or((level, first), |(key, _)| *key);
-        let mut dead = Vec::new();
+        let (mut dead, mut settled) = (Vec::new(), 0);
         for (key, run) in self.runs.range_mut(from..=(level, last)) {
             if let Some(held) = segments.get_mut(&run.segment()) {
-                held.space.settle_range(run, first, last);
+                settled += held.space.settle_range(run, first, last);
             }
             if run.live_count() == 0 {
                 dead.push(*key);
             }
         }
         dead.iter().for_each(|key| drop(self.runs.remove(key)));
+        settled
     }
 
     /// Those from `first` to `last` of a level that the tail has not, or no longer.

@@ -5,6 +5,7 @@
 //! file for people, whatever is around it.
 
 pub(crate) mod batch;
+pub(crate) mod kept;
 pub(crate) mod record;
 pub(crate) mod recover;
 pub(crate) mod ring;

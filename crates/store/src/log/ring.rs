@@ -180,6 +180,8 @@ pub(crate) struct Place {
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) epoch: u64,
     pub(crate) offset: u64,
+    /// The size of the file.
+    pub(crate) size: u64,
     /// To be written first: the header of a file that is begun.
     pub(crate) header: Option<Buffer>,
 }
@@ -236,8 +238,8 @@ impl Ring {
     }
 
     fn at_end(file: &LogFile, header: Option<Buffer>) -> Place {
-        let (write, epoch) = (Arc::clone(&file.handles.write), file.epoch);
-        Place { file: write, epoch, offset: file.end, header }
+        let (write, size) = (Arc::clone(&file.handles.write), file.handles.size);
+        Place { file: write, epoch: file.epoch, offset: file.end, size, header }
     }
 
     /// Notes a batch that was written to its place.

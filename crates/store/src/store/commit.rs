@@ -9,8 +9,10 @@ use std::time::Duration;
 use foldhash::quality::FixedState;
 
 use super::{Core, Durability, Store};
+use crate::buffer::Buffer;
 use crate::error::Fatal;
 use crate::log::batch::{Batch, HEADER_LEN};
+use crate::log::kept;
 use crate::log::ring::{Handles, Place};
 
 /// What a commit did.
@@ -31,6 +33,16 @@ impl Core {
             return Some(batch);
         }
         (!self.open.is_empty()).then(|| self.next_batch(size))
+    }
+
+    /// Batch `first` begins a file of the log. It is kept in memory if it will be moved soon by an
+    /// upkeep that is in a hurry, and has not much to move before it.
+    fn begin_file(&mut self, first: u64, size: u64) {
+        let hurry = !self.pile.is_slow();
+        self.pile.file_begun(self.index.published, self.index.settled);
+        if self.pile.grows() && hurry && self.ring.files.len() <= kept::FILES_MAX {
+            self.kept.begin(first, size as usize);
+        }
     }
 }
 
@@ -69,18 +81,26 @@ impl Store {
                 Err(error) => return Ok(Self::put_back(&mut core, batch, error)),
             }
         }
-        let (number, len) = (batch.number, batch.len());
+        let (number, len, files) = (batch.number, batch.len(), core.ring.files.len());
         let Some(place) = core.ring.place(number, len, epoch(&self.options.seed, number)) else {
             let error = io::Error::other("there is no file for the batch");
             return Ok(Self::put_back(&mut core, batch, error));
         };
         core.flying = Some(number);
+        if core.ring.files.len() > files {
+            core.begin_file(number, place.size);
+        }
+        let first = core.ring.files.back().map_or(0, |file| file.first);
+        let mut image = core.kept.lend(first);
         drop(core);
-        if let Err(error) = self.write(&mut batch, &place) {
-            let mut core = self.core();
+        let written = self.write(&mut batch, &place, image.as_mut());
+        let mut core = self.core();
+        if let Some(image) = image {
+            core.kept.put(first, image);
+        }
+        if let Err(error) = written {
             return Ok(Self::put_back(&mut core, batch, error.filter_full()?));
         }
-        let mut core = self.core();
         core.ring.note(number, place.offset, len);
         core.flying = None;
         core.reuse(batch.into_buffer());
@@ -97,16 +117,25 @@ impl Store {
         Committed::NoRoom(error)
     }
 
-    fn write(&self, batch: &mut Batch, place: &Place) -> Result<(), WriteError> {
+    /// Writes a batch to its place, and to the image of its file if that is kept.
+    fn write(
+        &self,
+        batch: &mut Batch,
+        place: &Place,
+        image: Option<&mut Buffer>,
+    ) -> Result<(), WriteError> {
         let sealed = batch.seal(place.epoch);
         if let Some(header) = &place.header {
             place.file.write_at(header.bytes(), 0).map_err(WriteError::Write)?;
         }
         place.file.write_at(sealed, place.offset).map_err(WriteError::Write)?;
-        match self.options.durability {
-            Durability::Sync => place.file.sync().map_err(WriteError::Sync),
-            Durability::Os => Ok(()),
+        if self.options.durability == Durability::Sync {
+            place.file.sync().map_err(WriteError::Sync)?;
         }
+        if let Some(image) = image.filter(|image| image.len() as u64 == place.offset) {
+            image.push(sealed);
+        }
+        Ok(())
     }
 
     /// Waits until there is something to write, at most for `timeout`.

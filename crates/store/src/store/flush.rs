@@ -23,6 +23,9 @@ use crate::segment::{DataRef, RecordHead, SegmentError, SegmentWriter, Space, fi
 /// a queue is simpler to give back.
 const SHARE_FROM: usize = 4096;
 
+/// How much of the log is read at once, in bytes: what is committed meanwhile waits for no more.
+const READ_BYTES: usize = 1 << 20;
+
 /// A message that is to be moved, and where its batch starts in the file.
 struct Move {
     queue: QueueId,
@@ -30,23 +33,57 @@ struct Move {
     batch_at: u64,
 }
 
-/// The file, in memory.
+/// The file that messages are moved from.
+struct Plan {
+    handles: Handles,
+    end: u64,
+    /// In the order of the segment.
+    moves: Vec<Move>,
+    /// Memory for the file; what it has of it already.
+    memory: Buffer,
+}
+
+/// Memory that several may look into, and one have back afterwards.
+struct Shared(Arc<Buffer>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+/// The file, in memory as far as that is worth it.
 struct Source {
     bytes: Bytes,
     file: Arc<dyn DiskFile>,
 }
 
+impl Plan {
+    /// Reads the file, unless it is in memory, or so little of it lives that many reads of parts are
+    /// cheaper than one of all.
+    fn read(&mut self) -> io::Result<()> {
+        let live: u64 = self.moves.iter().map(|one| u64::from(one.entry.len)).sum();
+        if self.memory.len() as u64 >= self.end || live * 4 <= self.end {
+            return Ok(());
+        }
+        self.memory.resize(self.end as usize);
+        let mut read = 0;
+        for piece in self.memory.bytes_mut().chunks_mut(READ_BYTES) {
+            let count = self.handles.write.read_at(piece, read as u64)?;
+            read += count;
+            if count < piece.len() {
+                break;
+            }
+        }
+        self.memory.resize(read);
+        Ok(())
+    }
+}
+
 impl Source {
-    fn read(handles: &Handles, end: u64, moves: &[Move]) -> io::Result<Self> {
-        let (direct, file) = (&handles.write, Arc::clone(&handles.read));
-        let live: u64 = moves.iter().map(|one| u64::from(one.entry.len)).sum();
-        // Much of it: one read of all is cheaper than many of parts.
-        let len = if live * 4 > end { end } else { 0 };
-        let mut buffer = Buffer::with_capacity(len as usize);
-        buffer.resize(len as usize);
-        let read = direct.read_at(buffer.bytes_mut(), 0)?;
-        buffer.resize(read);
-        Ok(Self { bytes: Bytes::from_owner(buffer), file })
+    fn new(memory: &Arc<Buffer>, handles: &Handles) -> Self {
+        let bytes = Bytes::from_owner(Shared(Arc::clone(memory)));
+        Self { bytes, file: Arc::clone(&handles.read) }
     }
 
     fn published(&self, one: &Move) -> io::Result<Option<Published>> {
@@ -80,11 +117,13 @@ impl Store {
         file: usize,
         limit: u64,
     ) -> io::Result<()> {
-        let (moves, source, end) = self.plan_moves(file, limit);
-        let (false, Some(handles)) = (moves.is_empty(), source) else { return Ok(()) };
-        let source = Source::read(&handles, end, &moves)?;
+        let Some(mut plan) = self.plan_moves(file, limit) else { return Ok(()) };
+        plan.read()?;
+        let memory = Arc::new(plan.memory);
         let id = self.next_segment(pending);
-        let written = self.write_segment(id, &source, &moves);
+        let source = Source::new(&memory, &plan.handles);
+        let written = self.write_segment(id, &source, &plan.moves);
+        drop(source);
         let (writer, damaged) = match written {
             Ok(done) => done,
             Err(error) => {
@@ -103,6 +142,9 @@ impl Store {
         let space = Space::new(&segment, &runs, &[]);
         let mut held = Held { segment: Arc::new(segment), space };
         let mut core = self.core();
+        if let Some(memory) = Arc::into_inner(memory) {
+            core.kept.reuse(memory);
+        }
         core.index.move_to_segment(limit, runs, &mut held);
         core.segments.insert(id, held);
         if damaged && let Some(file) = core.ring.files.get_mut(file) {
@@ -111,9 +153,9 @@ impl Store {
         Ok(())
     }
 
-    /// What is to be moved, in the order of the segment; the file, and where it ends.
-    fn plan_moves(&self, file: usize, limit: u64) -> (Vec<Move>, Option<Handles>, u64) {
-        let core = self.core();
+    /// What is to be moved, if there is anything.
+    fn plan_moves(&self, file: usize, limit: u64) -> Option<Plan> {
+        let mut core = self.core();
         let mut moves = Vec::new();
         for id in core.index.queues_before(limit) {
             let Some(queue) = core.index.queues.get(&id) else { continue };
@@ -124,9 +166,10 @@ impl Store {
             }
             moves[from..].sort_by_key(|one| one.entry.level);
         }
-        let file = core.ring.files.get(file);
-        let end = file.map_or(0, |file| file.end);
-        (moves, file.map(|file| file.handles.clone()), end)
+        let file = core.ring.files.get(file)?;
+        let (handles, first, end) = (file.handles.clone(), file.first, file.end);
+        let memory = core.kept.take(first).unwrap_or_else(|| core.kept.memory(end as usize));
+        (!moves.is_empty()).then_some(Plan { handles, end, moves, memory })
     }
 
     /// Writes the messages; whether any could not be read.

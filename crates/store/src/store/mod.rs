@@ -30,6 +30,7 @@ use crate::buffer::Buffer;
 use crate::disk::Disk;
 use crate::index::{Held, Index};
 use crate::log::batch::Batch;
+use crate::log::kept::{self, Kept, Pile};
 use crate::log::ring::Ring;
 use crate::spill::Spill;
 use upkeep::Pending;
@@ -60,6 +61,9 @@ pub struct Options {
     pub extent_size: usize,
     /// How many messages may be in the log alone before they are moved to segments.
     pub log_messages_max: usize,
+    /// How many files of the log may be kept in memory while messages pile up; more than three are
+    /// of no use.
+    pub kept_files: usize,
     /// By chance, another one at each start: what tells bytes of an earlier use of a file apart.
     pub seed: [u8; 16],
 }
@@ -73,6 +77,7 @@ impl Default for Options {
             batch_size: 4 << 20,
             extent_size: 4 << 20,
             log_messages_max: 2_000_000,
+            kept_files: kept::FILES_MAX,
             seed: [0; 16],
         }
     }
@@ -88,6 +93,8 @@ struct Core {
     /// Buffers to be used again.
     buffers: Vec<Buffer>,
     ring: Ring,
+    kept: Kept,
+    pile: Pile,
     index: Index,
     segments: BTreeMap<u64, Held>,
     spill: Spill,
@@ -170,9 +177,13 @@ impl Store {
         self.core().defined
     }
 
-    /// By how many files the log is longer than it should be: upkeep cannot keep up.
+    /// By how many files the log is longer than it should be: upkeep cannot keep up. While messages
+    /// pile up, that is by one as soon as upkeep is behind what is kept in memory.
     pub(crate) fn files_too_many(&self) -> usize {
-        (self.core().ring.files.len() + 1).saturating_sub(self.options.log_files)
+        let core = self.core();
+        let files = core.ring.files.len();
+        let behind = core.pile.grows() && files >= kept::FILES_MAX;
+        (files + 1).saturating_sub(self.options.log_files).max(usize::from(behind))
     }
 
     /// Whether upkeep waits for what is appended to be durable.

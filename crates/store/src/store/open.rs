@@ -15,6 +15,7 @@ use crate::error::OpenError;
 use crate::index::tail::Entry;
 use crate::index::{Held, Index, Segments};
 use crate::log::batch::Batch;
+use crate::log::kept::{Kept, Pile};
 use crate::log::record::Record;
 use crate::log::recover::recover;
 use crate::log::ring::{self, Ring};
@@ -248,6 +249,8 @@ impl Store {
             flying: None,
             buffers: Vec::new(),
             ring,
+            kept: Kept::new(options.kept_files),
+            pile: Pile::default(),
             index,
             segments,
             spill: Spill::default(),

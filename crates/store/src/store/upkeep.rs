@@ -78,6 +78,14 @@ impl Core {
         self.open.number - u64::from(self.open.is_empty())
     }
 
+    /// Upkeep has nothing to do. In no hurry it can do without what is kept in memory.
+    fn was_idle(&mut self) {
+        self.pile.was_idle();
+        if self.pile.is_slow() {
+            self.kept.clear();
+        }
+    }
+
     /// How many of the oldest files hold nothing that is needed.
     fn dead_files(&self) -> usize {
         let needed = self.index.first_batch().unwrap_or(u64::MAX).min(self.first_pending());
@@ -149,7 +157,8 @@ impl Store {
         let (dead, garbage) = (core.dead_files(), reclaim && core.has_garbage());
         let (files, spares) = (core.ring.files.len(), core.ring.spares.len());
         let full = files * 4 >= self.options.log_files * 3
-            || core.index.tail_len() > self.options.log_messages_max;
+            || core.index.tail_len() > self.options.log_messages_max
+            || core.pile.grows();
         drop(core);
         let wants_spare = spares < SPARES_MIN;
         if dead > 0 && (wants_spare || full || reclaim) || garbage {
@@ -163,6 +172,7 @@ impl Store {
             self.flush_oldest(&mut pending)?;
             return self.capture(&mut pending);
         }
+        self.core().was_idle();
         Ok(Upkeep::Idle)
     }
 

@@ -96,6 +96,7 @@ impl Scenario {
             batch_size: 2048 << random.below(4),
             extent_size: 4096 << random.below(3),
             log_messages_max: 4 + random.below(400) as usize,
+            kept_files: random.below(4) as usize,
             seed: [0; 16],
         };
         // A seed of its own: both draw by the same generator.
