@@ -28,20 +28,22 @@ struct KeptFile {
 pub(crate) struct Kept {
     files_max: usize,
     files: VecDeque<KeptFile>,
+    /// Whether one more is being moved.
+    moving: bool,
     /// Memory to be used again.
     free: Vec<Buffer>,
 }
 
 impl Kept {
-    /// Keeps at most so many files.
+    /// Keeps at most so many files, the one that is being moved among them.
     pub(crate) fn new(files_max: usize) -> Self {
         let (files, free) = (VecDeque::new(), Vec::new());
-        Self { files_max: files_max.min(FILES_MAX), files, free }
+        Self { files_max: files_max.min(FILES_MAX), files, moving: false, free }
     }
 
-    /// From here on the file of `size` bytes is kept whose first batch is `first`.
+    /// From here on the file of `size` bytes is kept whose first batch is `first`, if there is room.
     pub(crate) fn begin(&mut self, first: u64, size: usize) {
-        if self.files.len() >= self.files_max {
+        if self.files.len() + usize::from(self.moving) >= self.files_max {
             return;
         }
         let mut image = self.memory(size);
@@ -58,36 +60,35 @@ impl Kept {
 
     /// Puts back what was lent, unless that file is kept no longer.
     pub(crate) fn put(&mut self, first: u64, image: Buffer) {
-        match self.files.back_mut().filter(|file| file.first == first) {
-            Some(file) => file.image = image,
-            None => self.reuse(image),
+        if let Some(file) = self.files.back_mut().filter(|file| file.first == first) {
+            file.image = image;
         }
     }
 
-    /// The file that begins with batch `first`, which is kept no longer. Those before it are not
-    /// wanted any more.
-    pub(crate) fn take(&mut self, first: u64) -> Option<Buffer> {
+    /// Memory for the file of `size` bytes that begins with batch `first`, which is going to be
+    /// moved: with what is in it, if it was kept. Those before it are not wanted any more.
+    pub(crate) fn take(&mut self, first: u64, size: usize) -> Buffer {
+        self.moving = true;
         while let Some(file) = self.files.pop_front_if(|file| file.first <= first) {
             if file.first == first {
-                return Some(file.image);
+                return file.image;
             }
-            self.reuse(file.image);
         }
-        None
+        self.memory(size)
     }
 
-    /// Empty memory for a file of `size` bytes.
-    pub(crate) fn memory(&mut self, size: usize) -> Buffer {
+    /// Takes memory back: the file has been moved.
+    pub(crate) fn moved(&mut self, memory: Buffer) {
+        self.moving = false;
+        if self.files.len() + self.free.len() < self.files_max.max(1) {
+            self.free.push(memory);
+        }
+    }
+
+    fn memory(&mut self, size: usize) -> Buffer {
         let mut buffer = self.free.pop().unwrap_or_else(|| Buffer::with_capacity(size));
         buffer.clear();
         buffer
-    }
-
-    /// Takes memory back.
-    pub(crate) fn reuse(&mut self, buffer: Buffer) {
-        if self.files.len() + self.free.len() < self.files_max.max(1) {
-            self.free.push(buffer);
-        }
     }
 
     pub(crate) fn clear(&mut self) {

@@ -143,7 +143,7 @@ impl Store {
         let mut held = Held { segment: Arc::new(segment), space };
         let mut core = self.core();
         if let Some(memory) = Arc::into_inner(memory) {
-            core.kept.reuse(memory);
+            core.kept.moved(memory);
         }
         core.index.move_to_segment(limit, runs, &mut held);
         core.segments.insert(id, held);
@@ -168,8 +168,10 @@ impl Store {
         }
         let file = core.ring.files.get(file)?;
         let (handles, first, end) = (file.handles.clone(), file.first, file.end);
-        let memory = core.kept.take(first).unwrap_or_else(|| core.kept.memory(end as usize));
-        (!moves.is_empty()).then_some(Plan { handles, end, moves, memory })
+        if moves.is_empty() {
+            return None;
+        }
+        Some(Plan { handles, end, moves, memory: core.kept.take(first, end as usize) })
     }
 
     /// Writes the messages; whether any could not be read.
