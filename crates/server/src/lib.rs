@@ -59,6 +59,7 @@ use durable::{OpenedLog, Running, StoreLog};
 use http_listeners::{HttpListeners, Interface, Place};
 use leveret_management::node::Node;
 use management::Administered;
+use memory::ProcessMemory;
 use net::listener::{Port, accept, listen};
 use net::mailbox::Notice;
 use net::tls::TlsContext;
@@ -392,8 +393,9 @@ async fn keep_time(shared: Arc<Shared>) {
 
 /// Looks at the memory of the process; raises the memory alarm, and ends it.
 async fn watch_memory(shared: Arc<Shared>) {
+    let process = ProcessMemory::open();
     loop {
-        if let Some(bytes) = memory::process_bytes() {
+        if let Some(bytes) = process.as_ref().and_then(ProcessMemory::bytes) {
             shared.note_process(bytes);
         }
         shared.check_memory(clock::now());

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::alarms::Alarm;
 use crate::http_listeners::Place;
 use crate::login::{Attempt, Times};
+use crate::memory::ProcessMemory;
 use crate::net::mailbox::Notice;
 use crate::oauth::{self, Fault};
 use crate::shared::Shared;
@@ -141,7 +142,7 @@ impl Node for Administered {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             memory: (self.shared.broker.memory_bytes(), memory_max),
-            resident_bytes: crate::memory::process_bytes().unwrap_or(0),
+            resident_bytes: ProcessMemory::open().and_then(|memory| memory.bytes()).unwrap_or(0),
             files: (open_files(), self.open_files_max),
             disk_free: (disk_free, options.store.disk_free_limit_bytes),
             memory_alarm: self.shared.alarms.is_on(Alarm::Memory),

@@ -3,22 +3,22 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Fatal;
 use crate::store::{Committed, Store, Upkeep};
 
 /// How long to wait before a full disk is asked again.
 const RETRY: Duration = Duration::from_millis(100);
-/// How often there may be something to do that nobody tells of.
+/// How long to rest when there is nothing to do; while nothing is written either, ten times that.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long the writer waits for each file that the log has too many, and at most.
 const SLOW: Duration = Duration::from_millis(20);
 const SLOW_MAX: Duration = Duration::from_millis(500);
 /// What it sleeps at once, before it looks whether it is wanted.
 const SLICE: Duration = Duration::from_millis(2);
-/// In which of its rounds upkeep gives space of segments back: once a second, when it is idle.
-const RECLAIM_EACH: u32 = 10;
+/// How often upkeep gives space of segments back.
+const RECLAIM: Duration = Duration::from_secs(1);
 
 /// What the threads tell.
 pub trait Events: Send + Sync {
@@ -95,14 +95,18 @@ fn write(store: &Store, events: &Arc<dyn Events>) -> bool {
 
 fn keep(store: &Store, events: &Arc<dyn Events>) {
     let mut trouble = Trouble { events: Arc::clone(events), told: false };
-    let mut round = 0_u32;
+    let mut reclaimed = Instant::now();
     while !store.is_stopping() {
-        round = round.wrapping_add(1);
-        let reclaim = round.is_multiple_of(RECLAIM_EACH);
+        let reclaim = reclaimed.elapsed() >= RECLAIM;
+        if reclaim {
+            reclaimed = Instant::now();
+        }
+        let durable = store.durable();
         match store.upkeep(reclaim) {
             Ok(Upkeep::Idle) => {
                 trouble.tell(None);
                 sleep(IDLE);
+                store.wait_for_progress(durable + 1, IDLE * 9);
             }
             Ok(Upkeep::Worked) => trouble.tell(None),
             Ok(Upkeep::Waits(batch)) => store.wait_for_progress(batch, IDLE),

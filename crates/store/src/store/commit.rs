@@ -148,10 +148,10 @@ impl Store {
         }
     }
 
-    /// Waits until batch `position` is durable, at most for `timeout`.
+    /// Waits until batch `position` is durable or the store stops, at most for `timeout`.
     pub(crate) fn wait_for_progress(&self, position: u64, timeout: Duration) {
         let core = self.core();
-        if self.durable() < position {
+        if self.durable() < position && !self.is_stopping() {
             drop(self.progress.wait_timeout(core, timeout));
         }
     }
