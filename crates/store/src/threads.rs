@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle, sleep};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::Fatal;
 use crate::store::{Committed, Store, Upkeep};
@@ -17,8 +17,8 @@ const SLOW: Duration = Duration::from_millis(20);
 const SLOW_MAX: Duration = Duration::from_millis(500);
 /// What it sleeps at once, before it looks whether it is wanted.
 const SLICE: Duration = Duration::from_millis(2);
-/// How often upkeep gives space of segments back.
-const RECLAIM: Duration = Duration::from_secs(1);
+/// In which of its rounds upkeep gives space of segments back: once a second, when it is idle.
+const RECLAIM_EACH: u32 = 10;
 
 /// What the threads tell.
 pub trait Events: Send + Sync {
@@ -95,21 +95,26 @@ fn write(store: &Store, events: &Arc<dyn Events>) -> bool {
 
 fn keep(store: &Store, events: &Arc<dyn Events>) {
     let mut trouble = Trouble { events: Arc::clone(events), told: false };
-    let mut reclaimed = Instant::now();
+    let mut rounds = 0;
     while !store.is_stopping() {
-        let reclaim = reclaimed.elapsed() >= RECLAIM;
+        rounds += 1;
+        let reclaim = rounds >= RECLAIM_EACH;
         if reclaim {
-            reclaimed = Instant::now();
+            rounds = 0;
         }
         let durable = store.durable();
         match store.upkeep(reclaim) {
             Ok(Upkeep::Idle) => {
                 trouble.tell(None);
                 sleep(IDLE);
-                store.wait_for_progress(durable + 1, IDLE * 9);
+                if !store.wait_for_progress(durable + 1, IDLE * 9) {
+                    rounds += 9;
+                }
             }
             Ok(Upkeep::Worked) => trouble.tell(None),
-            Ok(Upkeep::Waits(batch)) => store.wait_for_progress(batch, IDLE),
+            Ok(Upkeep::Waits(batch)) => {
+                store.wait_for_progress(batch, IDLE);
+            }
             Err(error) => {
                 trouble.tell(Some(&error));
                 sleep(RETRY);

@@ -41,7 +41,8 @@ impl Kept {
         Self { files_max: files_max.min(FILES_MAX), files, moving: false, free }
     }
 
-    /// From here on the file of `size` bytes is kept whose first batch is `first`, if there is room.
+    /// From here on the file of `size` bytes is kept whose first batch is `first`, if there is
+    /// room.
     pub(crate) fn begin(&mut self, first: u64, size: usize) {
         if self.files.len() + usize::from(self.moving) >= self.files_max {
             return;
@@ -96,8 +97,8 @@ impl Kept {
     }
 }
 
-/// Whether messages pile up: more and more live, and it is of no use to wait for those in the log to
-/// be settled before they are moved.
+/// Whether messages pile up: more and more live, and it is of no use to wait for those in the log
+/// to be settled before they are moved.
 #[derive(Default)]
 pub(crate) struct Pile {
     published: u64,

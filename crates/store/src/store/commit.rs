@@ -148,12 +148,15 @@ impl Store {
         }
     }
 
-    /// Waits until batch `position` is durable or the store stops, at most for `timeout`.
-    pub(crate) fn wait_for_progress(&self, position: u64, timeout: Duration) {
+    /// Waits until a batch becomes durable or the store stops, at most for `timeout`, unless batch
+    /// `position` is durable already; false if nothing happened.
+    pub(crate) fn wait_for_progress(&self, position: u64, timeout: Duration) -> bool {
         let core = self.core();
-        if self.durable() < position && !self.is_stopping() {
-            drop(self.progress.wait_timeout(core, timeout));
+        if self.durable() >= position || self.is_stopping() {
+            return true;
         }
+        let waited = self.progress.wait_timeout(core, timeout);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

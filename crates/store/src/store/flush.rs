@@ -59,8 +59,8 @@ struct Source {
 }
 
 impl Plan {
-    /// Reads the file, unless it is in memory, or so little of it lives that many reads of parts are
-    /// cheaper than one of all.
+    /// Reads the file, unless it is in memory, or so little of it lives that many reads of parts
+    /// are cheaper than one of all.
     fn read(&mut self) -> io::Result<()> {
         let live: u64 = self.moves.iter().map(|one| u64::from(one.entry.len)).sum();
         if self.memory.len() as u64 >= self.end || live * 4 <= self.end {
