@@ -431,7 +431,7 @@ def parse_arguments():
     parser.add_argument("--limit", help="the program; crates/client/examples/limit if not given")
     parser.add_argument("--no-limit", action="store_true", help="leave it out")
     parser.add_argument("--no-nats", action="store_true", help="leave it out, too")
-    parser.add_argument("--idle-seconds", type=float, default=10.0, help="of idle CPU")
+    parser.add_argument("--idle-seconds", type=float, default=30.0, help="of idle CPU")
     parser.add_argument("--sweep-seconds", type=float, default=5.0, help="of each of its rates")
     parser.add_argument("--many-connections", type=int, default=0, metavar="10000",
                         help="weigh so many idle connections, too")
