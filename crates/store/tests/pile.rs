@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod steps;
+
 use std::sync::Arc;
 
 use leveret_store::disk::{Disk, FaultyDisk, Kind};
-use leveret_store::{Options, SeqRange, Store, Target, Upkeep};
+use leveret_store::{Options, SeqRange, Store, Target};
+use steps::tend;
 
 const QUEUE: u64 = 1;
 /// A file of the log takes fifteen, each in a batch of a block.
@@ -22,17 +25,6 @@ fn open(disk: &FaultyDisk, kept_files: usize) -> Store {
 
 fn body(seq: u64) -> Vec<u8> {
     (0..BODY as u64).map(|at| (seq * 31 + at * 7) as u8).collect()
-}
-
-/// Upkeep until it has nothing to do.
-fn tend(store: &Store) {
-    loop {
-        match store.upkeep(false).unwrap() {
-            Upkeep::Idle => return,
-            Upkeep::Worked => {}
-            Upkeep::Waits(_) => drop(store.commit().unwrap()),
-        }
-    }
 }
 
 /// Publishes all messages; each is settled when `settled` others have come, if they are. Upkeep

@@ -6,13 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
+mod steps;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use leveret_store::disk::{Access, Disk, FaultyDisk};
 use leveret_store::tools::{Finding, LogFileUse, Salvage, Salvaged, Severity, check, inspect};
-use leveret_store::{Committed, Options, SeqRange, Store, Target, Upkeep};
+use leveret_store::{Committed, Options, SeqRange, Store, Target};
+use steps::tend;
 
 const ALL: SeqRange = SeqRange { first: 0, last: u64::MAX };
 /// The last message of each queue.
@@ -44,16 +47,6 @@ fn body(queue: u64, seq: u64) -> Vec<u8> {
 
 fn commit(store: &Store, batch: u64) {
     assert!(matches!(store.commit(), Ok(Committed::Batch(done)) if done == batch));
-}
-
-fn tend(store: &Store) {
-    loop {
-        match store.upkeep(false).unwrap() {
-            Upkeep::Idle => return,
-            Upkeep::Worked => {}
-            Upkeep::Waits(_) => drop(store.commit().unwrap()),
-        }
-    }
 }
 
 /// A store with messages in segments and in the log, some of them settled.

@@ -182,7 +182,8 @@ impl Store {
     pub(crate) fn files_too_many(&self) -> usize {
         let core = self.core();
         let files = core.ring.files.len();
-        let behind = core.pile.grows() && files >= kept::FILES_MAX;
+        let keeps = self.options.kept_files > 0;
+        let behind = keeps && core.pile.grows() && files >= kept::FILES_MAX;
         (files + 1).saturating_sub(self.options.log_files).max(usize::from(behind))
     }
 
